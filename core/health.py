@@ -1,0 +1,75 @@
+"""What `status` says: mail by state, the sources, and whether the two files of mail agree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core import explain
+from core.house import House
+from core.reasons import sentence
+from core.store import inbound
+from core.store.models import Outcome, SourceInstance
+
+
+def report(house: House, *, check: bool = False, repair: bool = False) -> dict[str, Any]:
+    """The counts of the contract, the sources, and with `check` what has no partner in the other file."""
+    result: dict[str, Any] = inbound.counts(house.now())
+    result["sources"] = _sources(house)
+    if check:
+        mended = inbound.repair(house.now()) if repair else 0
+        orphans = inbound.orphans()
+        wrong = any(orphans.values()) or result["accepted"] != sum(result[s] for s in ("received", "processing", "logged", "held", "ignored"))
+        result["check"] = {"wrong": wrong, "mended": mended, **orphans}
+    return result
+
+
+def _sources(house: House) -> list[dict[str, Any]]:
+    settings = house.settings
+    rows: list[dict[str, Any]] = [
+        {"name": name, "kind": name, "enabled": True, "listens": getattr(settings, name), "last_error": ""}
+        for name in ("smtp", "lmtp")
+        if getattr(settings, name)
+    ]
+    for row in SourceInstance.select().order_by(SourceInstance.id):
+        rows.append(
+            {
+                "name": row.name, "kind": row.kind, "enabled": row.enabled, "last_mail_at": explain.moment(row.last_mail_at),
+                "last_error": row.last_error,
+            }
+        )  # fmt: skip
+    return rows
+
+
+def in_words(result: dict[str, Any]) -> str:
+    """The report for a person."""
+    lines = [
+        f"Accepted {result['accepted']} = waiting {result['received'] + result['processing']} + logged {result['logged']}"
+        f" + held {result['held']} + ignored {result['ignored']}.",
+    ]
+    if result["received"] + result["processing"]:
+        lines.append(f"The oldest one waits for {result['oldest_waiting_s']} seconds.")
+    for source in result["sources"]:
+        state = "listens on " + source["listens"] if source.get("listens") else "on" if source["enabled"] else "paused"
+        lines.append(f"Source {source['name']} ({source['kind']}): {state}. {source['last_error']}".rstrip())
+    if "check" in result:
+        found = {name: ids for name, ids in result["check"].items() if isinstance(ids, list) and ids}
+        lines.append("Every mail has its partner in the other file." if not found else f"Without a partner: {found}. Run status --check --repair.")
+    return "\n".join(lines)
+
+
+def find(house: House, message_id: str, sender: str, subject: str) -> list[dict[str, Any]]:
+    """What became of mails like this, newest first, at most 20: for the admin at the command line."""
+    query = Outcome.select().order_by(Outcome.inbound_id.desc()).limit(20)
+    if message_id:
+        query = query.where(Outcome.message_id == message_id.strip().strip("<>"))
+    if sender:
+        query = query.where(Outcome.sender == sender.strip().lower())
+    if subject:
+        query = query.where(Outcome.subject.contains(subject.strip()[:200]))
+    return [
+        {
+            "id": row.inbound_id, "received_at": explain.moment(row.received_at), "state": row.state, "reason": row.reason,
+            "sentence": sentence(row.reason, row.params), "subject": row.subject, "sender": row.sender, "thread_id": row.thread_id,
+        }
+        for row in query
+    ]  # fmt: skip

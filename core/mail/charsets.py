@@ -1,0 +1,149 @@
+"""Bytes to text: one function for bodies, headers and file names, with an allow-list of text codecs."""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+# Python's codec table also knows zlib, rot13, idna …: only what stands here is ever looked up.
+_KNOWN = """
+ascii utf-8 utf-7 utf-16 utf-16-le utf-16-be utf-32 utf-32-le utf-32-be
+iso8859-1 iso8859-2 iso8859-3 iso8859-4 iso8859-5 iso8859-6 iso8859-7 iso8859-8 iso8859-9 iso8859-10 iso8859-11
+iso8859-13 iso8859-14 iso8859-15 iso8859-16
+cp1250 cp1251 cp1252 cp1253 cp1254 cp1255 cp1256 cp1257 cp1258 cp874
+cp437 cp737 cp775 cp850 cp852 cp855 cp857 cp858 cp860 cp861 cp862 cp863 cp864 cp865 cp866 cp869 cp720 cp1125
+koi8-r koi8-u koi8-t kz1048 ptcp154 tis-620 hp-roman8
+mac-roman mac-cyrillic mac-greek mac-latin2 mac-turkish mac-iceland
+gb18030 hz big5 big5hkscs cp950 cp932 shift_jis_2004 euc_jp euc_jis_2004 cp949 euc_kr johab
+iso2022_jp_ext iso2022_jp iso2022_jp_2 iso2022_jp_3 iso2022_jp_2004 iso2022_kr
+"""
+
+# What senders write -> what they mean; the first codec that fits strictly serves. WHATWG Encoding section 4.2 in spirit.
+_LATIN = ("utf-8", "cp1252")
+_MEANT: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("ascii", "us-ascii", "iso8859-1", "iso-8859-1", "latin1", "latin-1", "l1", "ansi_x3.4-1968", "8bit", "7bit"), _LATIN),
+    **dict.fromkeys(("gb2312", "gbk", "x-gbk", "cp936", "ms936", "windows-936", "iso-gb2312", "gb_2312-80", "euc-cn", "chinese", "gb18030"), ("gb18030",)),
+    **dict.fromkeys(("shift_jis", "shift-jis", "x-sjis", "sjis", "ms_kanji", "windows-31j", "x-ms-cp932", "cp932", "cp943c"), ("cp932",)),
+    **dict.fromkeys(("iso-2022-jp", "iso2022-jp", "csiso2022jp", "iso-2022-jp-ms", "cp50220", "cp50221"), ("iso2022_jp_ext", "iso2022_jp_2004", "cp932", "utf-8")),
+    **dict.fromkeys(
+        ("ks_c_5601-1987", "ks_c_5601", "ks-c-5601-1987", "ksc5601", "ksc_5601", "euc-kr", "euckr", "korean", "windows-949", "uhc", "cp949"), ("cp949",)
+    ),
+    **dict.fromkeys(("big5", "chinesebig5", "big5-eten", "cn-big5", "x-x-big5", "big5-hkscs", "big5hkscs"), ("big5hkscs", "cp950")),
+    **dict.fromkeys(("iso-8859-8-i", "iso-8859-8-e", "iso8859-8-i", "visual", "logical", "hebrew"), ("iso8859-8",)),
+    **dict.fromkeys(("x-mac-cyrillic", "x-mac-ukrainian", "mac-ukrainian"), ("mac-cyrillic",)),
+    **dict.fromkeys(("x-mac-roman", "macintosh", "mac", "x-macroman"), ("mac-roman",)),
+    **dict.fromkeys(("unicode-1-1-utf-7", "utf7", "utf-7", "x-unicode-2-0-utf-7"), ("utf-7",)),
+    **dict.fromkeys(("utf8", "utf-8", "unicode-1-1-utf-8", "utf-8-mac", "utf8mb4", "x-utf-8"), ("utf-8",)),
+    **dict.fromkeys(("windows-874", "x-windows-874", "iso-8859-11", "tis-620", "tis620"), ("cp874", "iso8859-11")),
+    **dict.fromkeys(("utf16", "utf-16", "ucs-2", "iso-10646-ucs-2", "unicode"), ("utf-16",)),
+    **dict.fromkeys(("utf32", "utf-32", "ucs-4", "iso-10646-ucs-4"), ("utf-32",)),
+    **dict.fromkeys(("hz-gb-2312", "hz"), ("hz",)),
+}
+
+
+def _allowed() -> dict[str, str]:
+    """Every name and alias that Python knows for a codec of the list, to that codec."""
+    table: dict[str, str] = {}
+    for name in _KNOWN.split():
+        table[codecs.lookup(name).name] = name
+    return table
+
+
+_ALLOWED = _allowed()
+_LABEL = re.compile(r"[a-z0-9][a-z0-9_.:+-]{0,59}")
+_C1 = {0x80 + i: char for i, char in enumerate("€\x81‚ƒ„…†‡ˆ‰Š‹Œ\x8dŽ\x8f\x90‘’“”•–—˜™š›œ\x9džŸ")}
+_ESCAPED = ("utf-7", "hz", "iso2022", "utf-16", "utf-32")  # plain ASCII bytes may mean something else here
+_cache: dict[str, tuple[str, ...]] = {}
+
+
+def codecs_of(label: str | None) -> tuple[str, ...]:
+    """The codecs to try for a declared charset, in order; () when it is missing or unknown."""
+    if not label:
+        return ()
+    label = label[:100]
+    found = _cache.get(label)
+    if found is None:
+        found = _look_up(label)
+        if len(_cache) < 1000:
+            _cache[label] = found
+    return found
+
+
+def _look_up(label: str) -> tuple[str, ...]:
+    cleaned = label.lower().strip().removeprefix("charset").lstrip("= \t").strip("\"'` \t<>")
+    cleaned = cleaned.partition("*")[0].strip()  # RFC 2231 section 5: *language
+    match = _LABEL.match(cleaned)
+    if match is None:
+        return ()
+    name = match[0]
+    if name in _MEANT:
+        return _MEANT[name]
+    try:
+        canonical = codecs.lookup(name.replace("windows-", "cp").replace("cp-", "cp").replace("x-mac-", "mac-")).name
+    except (LookupError, ValueError):
+        return ()
+    known = _ALLOWED.get(canonical)
+    if known is None:
+        return ()
+    return _MEANT.get(known, _LATIN if known in ("ascii", "iso8859-1") else (known,))
+
+
+def windows_1252(data: bytes) -> str:
+    """As browsers read it: the five holes are C1 controls, so nothing ever fails."""
+    return data.decode("latin-1").translate(_C1)
+
+
+def decode(data: bytes, label: str | None = None) -> tuple[str, str]:
+    """Text of `data`, and which step served: "ascii", "bom", "declared", "utf-8", "replaced" or "guessed".
+
+    The text holds no lone surrogates and no NUL (PostgreSQL takes neither).
+    """
+    names = codecs_of(label)
+    escaped = bool(names) and names[0].startswith(_ESCAPED)
+    if not escaped and data.isascii():
+        return data.decode("ascii").replace("\0", ""), "ascii"
+    text, step = _decode(data, names)
+    if "\0" in text:
+        text = text.replace("\0", "")
+    if escaped:
+        text = text.encode("utf-8", "replace").decode("utf-8")
+    return text, step
+
+
+def _decode(data: bytes, names: tuple[str, ...]) -> tuple[str, str]:
+    for mark, codec in ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
+        if data.startswith(mark):
+            return data[len(mark) :].decode(codec, "replace"), "bom"
+    if names and names[0] in ("utf-16", "utf-32"):
+        return _wide(data, names[0]), "declared"
+    for name in names:
+        try:
+            return _strict(data, name), "declared"
+        except (UnicodeError, ValueError):
+            continue
+    try:
+        return data.decode("utf-8"), "utf-8"
+    except UnicodeDecodeError:
+        pass
+    if names:
+        try:
+            return data.decode(names[0], "replace"), "replaced"
+        except (UnicodeError, ValueError):
+            pass
+    return windows_1252(data), "guessed"
+
+
+def _strict(data: bytes, name: str) -> str:
+    return windows_1252(data) if name == "cp1252" else data.decode(name)
+
+
+def _wide(data: bytes, name: str) -> str:
+    """UTF-16 or UTF-32 without a byte order mark: big endian, or the other when that is the better fit."""
+    big = data.decode(name + "-be", "replace")
+    little = data.decode(name + "-le", "replace")
+    return little if _plain(little) > _plain(big) else big
+
+
+def _plain(text: str) -> int:
+    sample = text[:4000]
+    return sum(1 for char in sample if " " <= char <= "~" or char in "\r\n\t") - 2 * sample.count("\ufffd")

@@ -1,0 +1,454 @@
+"""Finding header blocks in lines: by structure and by the label table, one look-up a line, no pattern over the whole body.
+
+A block is a From line with a Date or a Subject line beside it, of one quote depth; under a separator From alone will do. A single
+labelled line is never a block: labels are as short as one letter, and people write "From: our side all is approved".
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from core.mail.forward_lines import Lines
+from core.mail.labels import DASHES, OWN_MARKS, Pair, Separator, exact_form, fold, subject_prefix, table, visible, words
+
+MAX_BLOCKS = 11  # the forwarded mail and ten below it
+MAX_BLOCK_LINES = 200
+MAX_VALUE = 20_000  # characters of one header value
+MAX_BLANKS = 4  # blank lines between a separator and its block
+MAX_WRAPPED = 3  # lines that an unmarked wrap may take
+
+_DELIMITER = re.compile(r"[:：፡፦៖\t]")
+_LETTER_COLON = re.compile(r"[^\W\d_][)`՝.]?\s?[:：]")
+_LABEL_WIDTH = 60
+_DASHED = re.compile(r"[\s\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]{0,20}[-‐‑‒–—―−_=*]{3}")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A separator line. `kind`: forward, original (written above replies too), rule (a bare line), unknown words between dashes."""
+
+    kind: str
+    line: int
+    pairs: frozenset[Pair] = frozenset()
+    rest: str = ""  # what stands behind it in the same line
+
+
+@dataclass(slots=True)
+class Block:
+    """A header block: lines `start` up to (not including) `end`; `top` is its separator's line or `start`."""
+
+    start: int
+    end: int
+    depth: int
+    top: int
+    separator: Found | None
+    values: dict[str, str] = field(default_factory=dict)
+    labels: list[tuple[str, str]] = field(default_factory=list)  # (kind, folded label), in order
+    tabbed: bool = False
+    glued: bool = False
+
+    @property
+    def order(self) -> list[str]:
+        return [kind for kind, _ in self.labels]
+
+
+def label_of(line: str) -> tuple[str, str] | None:
+    """(folded label, value) of a line that begins with a label of the table and a colon; None for every other line."""
+    found = _DELIMITER.search(line, 0, _LABEL_WIDTH)
+    written = line[: found.start()] if found is not None else ""
+    key = fold(written)
+    if found is None or not key or key not in table().headers:
+        return None if line.lstrip()[:1].isascii() else _own_mark(line)
+    value = line[found.end() : found.end() + MAX_VALUE]
+    if written.lstrip().startswith(("*", "_")):
+        value = value.strip().strip("*_")
+    return key, value.lstrip(":： \t\xa0")
+
+
+def _own_mark(line: str) -> tuple[str, str] | None:
+    """The same for the few labels that end with another mark than a colon."""
+    for mark in OWN_MARKS:
+        at = line.find(mark, 0, _LABEL_WIDTH)
+        if at > 0 and fold(line[:at]) in table().unmarked:
+            return fold(line[:at]), line[at + 1 : at + 1 + MAX_VALUE].lstrip(":： \t\xa0")
+    return None
+
+
+def separator_of(line: str, number: int) -> Found | None:
+    """The separator that this line is or begins with, or None."""
+    if not line or line.isspace():
+        return None
+    if _DASHED.match(line):
+        return _dashed(line[:1000], number)
+    if len(line) > 120:
+        return None
+    # A sentence without dashes (Apple Mail, MailMate): only as the table writes it, with its colon. Asked first, because
+    # folding the words of every line of a long mail is dear.
+    if not visible(line).rstrip(" \t*").endswith((":", "：")):
+        return None
+    known = table().separators.get(words(line))
+    if known is None or not any(form.endswith((":", "：")) for form in known.exact):
+        return None
+    return _known(known, line, number)
+
+
+def _known(known: Separator, line: str, number: int, rest: str = "") -> Found:
+    pairs = known.exact.get(exact_form(line), known.pairs)
+    return Found("forward" if known.forward else "original", number, pairs, rest)
+
+
+def _dashed(line: str, number: int) -> Found | None:
+    shown = visible(line).strip()
+    core = words(shown)
+    if not core:
+        return Found("rule", number) if len(shown) >= 10 else None
+    known = table().separators.get(core)
+    if known is not None:
+        return _known(known, shown, number)
+    inner = shown.lstrip(DASHES + " ")
+    close = inner.find("---")
+    if close < 1:
+        return None
+    known = table().separators.get(words(inner[:close]))
+    rest = inner[close:].lstrip(DASHES + " ")
+    if known is not None:  # the whole block stands behind it (Yahoo, some Samsung)
+        head = shown[: len(shown) - len(rest)]
+        return _known(known, head, number, line[line.rfind(rest) :] if rest else "")
+    if not rest and close <= 80:
+        return Found("unknown", number)
+    return None
+
+
+def _is_prose(line: str) -> bool:
+    """True for most lines of most mails: no label can stand at their head and no separator in them. Cheap, and never wrong."""
+    if not line[0].isalnum() or not line.isascii():
+        return False
+    return _DELIMITER.search(line, 0, _LABEL_WIDTH) is None and not line.rstrip(" \t*").endswith(":")
+
+
+def blocks(lines: Lines, subject: str = "") -> list[Block]:
+    """Every header block from the top, at most MAX_BLOCKS. `subject` is the mail's own: it shows where a wrapped subject ends."""
+    found: list[Block] = []
+    pending: Found | None = None
+    blanks = 0
+    index = 0
+    subject = _comparable(subject)
+    while index < len(lines) and len(found) < MAX_BLOCKS:
+        text = lines.text[index]
+        if not text or text.isspace():
+            blanks += 1
+            if blanks > MAX_BLANKS:
+                pending = None
+            index += 1
+            continue
+        if _is_prose(text):
+            pending = None
+            blanks = 0
+            index += 1
+            continue
+        separator = separator_of(text, index)
+        if separator is None and index + 1 < len(lines) and _DASHED.match(text) and len(text) < 120:
+            separator = separator_of(f"{text.rstrip()} {lines.text[index + 1].strip()}", index)  # cut in two on the way
+            separator = None if separator is None or separator.rest or separator.kind == "unknown" else separator
+            index += separator is not None
+        if separator is not None:
+            if separator.rest:
+                entries = _cut_line(separator.rest, separator)
+                if entries:
+                    block = _read(lines, index, separator, subject, entries)
+                    if _is_block(block, separator):
+                        found.append(block)
+                        index, pending = block.end, None
+                        continue
+            # A bare rule above or below the words does not take their place.
+            if separator.kind != "rule" or pending is None or pending.kind == "rule":
+                pending = separator
+            blanks = 0
+            index += 1
+            continue
+        if label_of(text) is not None:
+            block = _read(lines, index, pending, subject, [])
+            if _is_block(block, pending):
+                _close(block, lines)
+                found.append(block)
+            elif not visible(text).strip():
+                block.end = index + 1
+            index = max(block.end, index + 1)
+            pending = None
+            continue
+        if not visible(text).strip(" \t>*_"):
+            index += 1  # a line of marks only is as good as blank
+            continue
+        pending = None
+        blanks = 0
+        index += 1
+    return found
+
+
+def _close(block: Block, lines: Lines) -> None:
+    """Let the block end behind its separator where that is repeated below the headers (Zoho)."""
+    if block.separator is None or block.separator.kind == "rule":
+        return
+    following = [i for i in range(block.end, min(block.end + 4, len(lines))) if lines.text[i].strip()]
+    if not following or words(lines.text[following[0]]) != words(lines.text[block.separator.line]):
+        return
+    if len(following) < 2 or label_of(lines.text[following[1]]) is None:
+        block.end = following[0] + 1
+
+
+def _is_block(block: Block, pending: Found | None) -> bool:
+    kinds = set(block.values)
+    if "from" not in kinds:
+        return False
+    if pending is not None and pending.kind in ("forward", "original"):
+        return True
+    if pending is not None:
+        return bool(kinds & {"date", "subject"})
+    return len(kinds & {"from", "date", "subject", "to"}) >= 3 and bool(kinds & {"date", "subject"})
+
+
+# --- one header a line -----------------------------------------------------------------------------------------------
+
+
+_Entry = tuple[str, list[str]]  # (folded label, its lines)
+
+
+def _read(lines: Lines, start: int, pending: Found | None, subject: str, entries: list[_Entry]) -> Block:
+    """The run of header lines that begins at `start`, whether it makes a block or not. `entries`: those already cut out of that line."""
+    depth = lines.depth[start]
+    block = Block(start, start, depth, pending.line if pending else start, pending, glued=bool(entries))
+    seen = {kind for label, _ in entries for kind in _only_kind(label)}
+    index = start + 1 if entries else start
+    gaps = False
+    last = min(len(lines), start + MAX_BLOCK_LINES)
+    while index < last:
+        text = lines.text[index]
+        labelled = label_of(text) if lines.depth[index] == depth or _lost_its_mark(lines, index, depth) else None
+        if labelled is not None:
+            kinds = table().headers[labelled[0]]
+            if not _new(kinds, seen, entries) or ("from" in seen and _complete(seen) and set(kinds) <= {"other"} and not _follows_directly(lines, index)):
+                break
+            cut = _cut_line(text, pending) if "subject" not in kinds else []
+            block.glued = block.glued or bool(cut)
+            for entry in cut or [(labelled[0], [labelled[1]])]:
+                seen.update(_only_kind(entry[0]))
+                entries.append(entry)
+            block.tabbed = block.tabbed or "\t" in text[: _LABEL_WIDTH + 2]
+            index += 1
+            continue
+        if not visible(text).strip(" \t*_"):
+            after = _next_label(lines, index, depth, seen)
+            if after is None:
+                break
+            index = after
+            gaps = True
+            continue
+        ended = (block.glued and _complete(seen)) or separator_of(text, index) is not None
+        taken = 0 if ended else _continuation(lines, start, index, depth, seen, entries, subject)
+        if not taken:
+            break
+        for line in lines.text[index : index + taken]:
+            _extend(entries[-1][1], line)
+        index += taken
+    block.end = index
+    if gaps and not _complete(seen) and "from" in seen and _starts_anew(lines, index, depth):
+        block.end = start + 1  # words of a note and a block below them: the block begins further down
+        return block
+    _settle(block, entries)
+    return block
+
+
+def _lost_its_mark(lines: Lines, index: int, depth: int) -> bool:
+    """True for a line without quote marks between quoted ones: mail programs that wrap lose some."""
+    return lines.depth[index] == 0 and 0 < index < len(lines) - 1 and lines.depth[index - 1] == depth == lines.depth[index + 1]
+
+
+def _only_kind(label: str) -> tuple[str, ...]:
+    kinds = table().headers[label]
+    return tuple(kinds) if len(kinds) == 1 else ()
+
+
+def _new(kinds: dict[str, frozenset[Pair]], seen: set[str], entries: list[_Entry]) -> bool:
+    """True when the label says something that the block has not yet. One with two meanings must speak the language of the others."""
+    fresh = [kind for kind in kinds if kind in ("other", "reply_to") or kind not in seen]
+    if len(kinds) == 1 or len(fresh) == len(kinds) or not fresh:
+        return bool(fresh)
+    before = {language for label, _ in entries for pairs in table().headers[label].values() for _, language in pairs}
+    return any(language in before for kind in fresh for _, language in kinds[kind])
+
+
+def _complete(seen: set[str]) -> bool:
+    return {"from", "to", "date", "subject"} <= seen
+
+
+def _follows_directly(lines: Lines, index: int) -> bool:
+    return index > 0 and bool(lines.text[index - 1].strip())
+
+
+def _next_label(lines: Lines, index: int, depth: int, seen: set[str]) -> int | None:
+    """Where the block goes on behind blank lines: text made from paragraphs has one below every line, BlackBerry leaves some."""
+    if _complete(seen):
+        return None
+    for further in range(index + 1, min(index + 3, len(lines))):
+        text = lines.text[further]
+        if not visible(text).strip(" \t*_"):
+            continue
+        labelled = label_of(text) if lines.depth[further] == depth else None
+        if labelled is None or not (set(table().headers[labelled[0]]) - seen - {"other"}):
+            return None
+        return None if _own_block(lines, further, depth) else further
+    return None
+
+
+def _own_block(lines: Lines, index: int, depth: int) -> bool:
+    """True when the lines from `index` up to the next blank one are headers with a From among them: a block of their own."""
+    kinds: set[str] = set()
+    count = 0
+    for line in range(index, min(index + 8, len(lines))):
+        labelled = label_of(lines.text[line]) if lines.depth[line] == depth else None
+        if labelled is None:
+            break
+        kinds.update(table().headers[labelled[0]])
+        count += 1
+    return count > 1 and "from" in kinds
+
+
+def _starts_anew(lines: Lines, index: int, depth: int) -> bool:
+    """True when the next line with words is a From line."""
+    for line in range(index, min(index + 3, len(lines))):
+        if visible(lines.text[line]).strip(" \t*_"):
+            labelled = label_of(lines.text[line]) if lines.depth[line] == depth else None
+            return labelled is not None and "from" in table().headers[labelled[0]]
+    return False
+
+
+def _continuation(lines: Lines, start: int, index: int, depth: int, seen: set[str], entries: list[tuple[str, list[str]]], subject: str) -> int:
+    """How many lines from `index` belong to the header line above: 0 when the block has ended."""
+    text = lines.text[index]
+    label, so_far = entries[-1]
+    kinds = table().headers[label]
+    value = so_far[-1].rstrip()
+    if lines.depth[index] == depth and text[:1] in (" ", "\t") and not lines.text[start][:1].isspace():
+        return 1  # folded as in RFC 5322 2.2.3
+    if lines.flowed and lines.raw[index - 1].endswith(" ") and not _complete(seen):
+        return 1  # RFC 3676 4.2
+    if kinds.keys() & {"from", "to", "cc", "reply_to"}:
+        open_angle = value.rfind("<") > value.rfind(">")
+        shown = visible(text).lstrip()
+        if value.endswith((",", ";")) or open_angle or (shown.startswith("<") and "@" in shown) or (not value and "@" in shown):
+            return 1
+    if not value and "subject" in kinds and not _complete(seen - {"subject"}):
+        return 1
+    if "subject" in kinds and subject and _comparable(value + text) == subject != _comparable(value):
+        return 1
+    # A wrap without any mark: only when the block goes on right below it.
+    for further in range(index + 1, min(index + 1 + MAX_WRAPPED, len(lines))):
+        if not lines.text[further].strip():
+            return 0
+        labelled = label_of(lines.text[further]) if lines.depth[further] == depth else None
+        if labelled is not None:
+            return further - index if set(table().headers[labelled[0]]) - seen - {"other", "reply_to"} else 0
+    return 0
+
+
+def _comparable(subject: str) -> str:
+    return re.sub(r"\W", "", subject_prefix(subject)[1].casefold()) if subject else ""
+
+
+def _extend(so_far: list[str], line: str) -> None:
+    line = line.strip()
+    if so_far[-1].rfind("<") > so_far[-1].rfind(">") and not so_far[-1].endswith((" ", "\t")):
+        so_far.append(line)  # an address cut in two: no space between
+    else:
+        so_far.append(" " + line)
+
+
+def _settle(block: Block, entries: list[tuple[str, list[str]]]) -> None:
+    """Read the kinds off the labels; where one label has two, its neighbours decide."""
+    headers = table().headers
+    certain = {next(iter(headers[label])) for label, _ in entries if len(headers[label]) == 1}
+    for label, parts in entries:
+        kinds = headers[label]
+        kind = next(iter(kinds))
+        if len(kinds) > 1:
+            kind = next((k for k in ("from", "to", "date", "subject", "cc") if k in kinds and k not in certain), kind)
+            certain.add(kind)
+        block.labels.append((kind, label))
+        block.values.setdefault(kind, "".join(parts)[:MAX_VALUE].strip())
+
+
+# --- the whole block in one line ----------------------------------------------------------------------------------------
+
+
+def _cut_line(text: str, separator: Found | None) -> list[_Entry]:
+    """The headers of a line that holds several, as Yahoo and some Samsung write: cut at known labels from left to right.
+
+    [] when it holds one or none. Without a separator above, all of From, To, Date and Subject must stand in the line.
+    """
+    text = visible(text[:MAX_VALUE]).strip()
+    if len(_LETTER_COLON.findall(text)) - text.lower().count("mailto:") < 2:
+        return []
+    labelled = label_of(text)
+    if labelled is None:
+        return []
+    languages = {language for pairs in table().headers[labelled[0]].values() for _, language in pairs}
+    if separator is not None:
+        shared = languages & {language for _, language in separator.pairs}
+        languages = shared or languages
+    best: list[tuple[str, str, str]] = []
+    for language in sorted(languages):
+        cut = _cut(text, table().spellings.get(language, {}))
+        if len({kind for kind, _, _ in cut}) > len({kind for kind, _, _ in best}):
+            best = cut
+    kinds = {kind for kind, _, _ in best} & {"from", "to", "date", "subject"}
+    wanted = 2 if separator is not None and separator.kind in ("forward", "original") else 4
+    return [(fold(label), [value.strip()]) for _, label, value in best] if len(kinds) >= wanted else []
+
+
+def _cut(text: str, spellings: dict[str, frozenset[str]]) -> list[tuple[str, str, str]]:
+    """[(kind, label, value)] of a line that begins with a label; [] when it does not."""
+    marks: list[tuple[int, int, str, str]] = []  # (start, end, kind, label)
+    seen: set[str] = set()
+    position = 0
+    present = [(label, kinds) for label, kinds in spellings.items() if label in text]
+    while len(marks) < 8:
+        best: tuple[int, int, str, str] | None = None
+        for label, kinds in present:
+            kind = next((k for k in ("from", "to", "cc", "date", "subject") if k in kinds and k not in seen), None)
+            if kind is None:
+                continue
+            at = _find_label(text, label, position, first=not marks, last={"from", "to", "date"} <= seen)
+            if at is not None and (best is None or at[0] < best[0] or (at[0] == best[0] and at[1] > best[1])):
+                best = (at[0], at[1], kind, label)
+        if best is None or (not marks and best[0] > 0):
+            break
+        marks.append(best)
+        seen.add(best[2])
+        position = best[1]
+        if best[2] == "subject" and {"from", "to", "date"} <= seen:
+            break  # the subject is the last one: what stands in it is text
+    if not marks:
+        return []
+    ends = [start for start, _, _, _ in marks[1:]] + [len(text)]
+    return [(kind, label, text[end:stop]) for (_, end, kind, label), stop in zip(marks, ends, strict=True)]
+
+
+def _find_label(text: str, label: str, position: int, *, first: bool, last: bool) -> tuple[int, int] | None:
+    """(start, end) of the label with its colon; Yahoo leaves the colon of some last labels away (`last`)."""
+    for _ in range(20):
+        at = text.find(label, position)
+        if at < 0 or (first and at > 0):
+            return None
+        end = at + len(label)
+        tail = text[end : end + 2]
+        before = text[at - 1] if at else " "
+        # "…comTo:" is glued, "AutoTo:" inside a word is not worth a guess: a short label follows no letter but a lower-case one.
+        parted = not before.isalpha() or (len(label) > 1 and label[0].isupper() and not before.isupper()) or len(label) > 3 or not label.isascii()
+        if parted:
+            if tail[:1] in (":", "：") or tail in (" :", "\xa0:"):
+                return at, end + (1 if tail[:1] in (":", "：") else 2)
+            if tail[:1] == " " and not first and (last or "@" in text[end : end + 60]):
+                return at, end
+        position = at + 1
+    return None

@@ -1,0 +1,91 @@
+"""Is it a person's mail or a machine's? Told by headers and structure only, never by words of subject or body."""
+
+from __future__ import annotations
+
+import re
+
+from core.mail.headers import Head
+from core.mail.tree import Part
+from core.types import Identity
+
+_SYSTEM = frozenset(("mailer-daemon", "postmaster", "mail-daemon", "mailerdaemon"))
+_WORD = re.compile(rb"[a-z0-9-]+")
+_REPORTS = {"delivery-status": "bounce", "disposition-notification": "report", "feedback-report": "report", "tlsrpt": "report"}
+
+
+def machine_kind(head: Head, root: Part | None, identity: Identity) -> str:
+    """ "", "bounce", "report", "auto-reply", "auto-generated", "list" or "bulk": the strongest that applies."""
+    return _report(head, root, identity) or _automatic(head) or _many(head)
+
+
+def _first_word(head: Head, name: str) -> str:
+    value = head.first(name)
+    match = _WORD.search(value[:200].lower()) if value else None
+    return match[0].decode("ascii") if match else ""
+
+
+def _report(head: Head, root: Part | None, identity: Identity) -> str:
+    if root is not None:
+        if root.content_type == "multipart/report":
+            # RFC 6522: the kind is told by report-type, in its absence by what the second part is.
+            kind = (root.params.raw("report-type") or b"").decode("latin-1").strip().lower()
+            return _REPORTS.get(kind) or _by_children(root) or "report"
+        if root.content_type == "message/delivery-status" or _by_children(root) == "bounce":
+            return "bounce"
+        if root.content_type in ("message/disposition-notification", "message/feedback-report") or _by_children(root) == "report":
+            return "report"
+    if head.first("x-failed-recipients") is not None:
+        return "bounce"
+    if _null_return_path(head) and _is_system(head, identity):
+        return "bounce"
+    return ""
+
+
+def _by_children(root: Part) -> str:
+    kinds = {child.content_type for child in root.children[:20]}
+    if "message/delivery-status" in kinds or "message/global-delivery-status" in kinds:
+        return "bounce"
+    if "message/disposition-notification" in kinds or "message/feedback-report" in kinds:
+        return "report"
+    return ""
+
+
+def _null_return_path(head: Head) -> bool:
+    value = head.first("return-path")
+    return value is not None and not value.strip(b" \t<>")
+
+
+def _is_system(head: Head, identity: Identity) -> bool:
+    if identity.mailbox is not None:
+        return identity.mailbox.local.lower() in _SYSTEM
+    value = (head.first("from") or b"")[:500].lower()
+    return any(name.encode() in value for name in _SYSTEM)
+
+
+def _automatic(head: Head) -> str:
+    submitted = _first_word(head, "auto-submitted")
+    if submitted in ("auto-replied", "auto-notified"):  # RFC 3834 section 5, RFC 5436
+        return "auto-reply" if submitted == "auto-replied" else "auto-generated"
+    if submitted and submitted != "no":
+        return "auto-generated"
+    precedence = _first_word(head, "precedence")
+    if any(head.first(name) is not None for name in ("x-autoreply", "x-autorespond", "x-auto-reply", "x-autoresponder", "x-autoreply-from")):
+        return "auto-reply"
+    value = (head.first("precedence") or b"")[:50].strip().lower()
+    if value in (b"auto_reply", b"auto-reply"):
+        return "auto-reply"
+    return "auto-generated" if precedence == "junk" else ""
+
+
+def _many(head: Head) -> str:
+    if any(head.first(name) is not None for name in ("list-id", "list-post", "list-unsubscribe")):
+        return "list"
+    precedence = _first_word(head, "precedence")
+    if precedence == "list":
+        return "list"
+    return "bulk" if precedence == "bulk" else ""
+
+
+def is_loop(head: Head) -> bool:
+    """True when the mail carries our own mark: `X-Loop: dropcopy …`."""
+    return any(value[:100].strip().lower().startswith(b"dropcopy") for value in head.all("x-loop")[:20])

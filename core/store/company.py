@@ -1,0 +1,194 @@
+"""The company's own settings: kept in the database, changed at run time, seen by every process within a second."""
+
+from __future__ import annotations
+
+import copy
+import ipaddress
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from peewee import fn
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from core.errors import BadInput
+from core.store.database import main_db, run_sql, write
+from core.store.models import Pulse, Setting
+
+MEGABYTE = 1024 * 1024
+_SLUG = set("abcdefghijklmnopqrstuvwxyz0123456789-")
+
+
+class PolicyChoice(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = "single-open"
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Company(BaseModel):
+    """Every setting an admin can change in the browser, with its default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field("", max_length=200)
+    slug: str = Field("", max_length=63)
+    mail_domain: str = Field("", max_length=253)
+    bcc_template: str = "{slug}@{domain}"
+    forward_template: str = "{slug}-fwd@{domain}"
+    record_template: str = "r-{token}@{domain}"
+    mailbox: str = ""  # for templates over one existing mailbox: {mailbox}+{token}@{domain}
+    grace_days: int = Field(90, ge=0, le=3650)  # how long a retired drop address goes on working
+    policy: PolicyChoice = PolicyChoice()
+    message_limit: int = Field(20 * MEGABYTE, ge=64 * 1024, le=200 * MEGABYTE)
+    attachment_limit: int = Field(50 * MEGABYTE, ge=1024, le=200 * MEGABYTE)
+    internal_domains: tuple[str, ...] = ()
+    role_addresses_are_contacts: bool = False
+    fold_plus_tags: bool = False
+    strict_forwards: bool = False
+    softfail_holds: bool = False
+    authserv_ids: tuple[str, ...] = ()
+    trusted_networks: tuple[str, ...] = ()
+    arc_sealers: tuple[str, ...] = ()
+    extra_signers: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    keep_raw_days: int = Field(0, ge=0)  # 0 = for ever
+    keep_held_days: int = Field(90, ge=1)
+    keep_ignored_days: int = Field(30, ge=1)
+    strangers_limit: int = Field(1000, ge=10)  # mails of strangers that are kept, the newest
+    strangers_megabytes: int = Field(500, ge=1)  # and how large they may be together
+    keep_strangers_days: int = Field(30, ge=1)
+    event_webhook_url: str = Field("", max_length=2000)  # where events are posted; its signing secret is kept apart, sealed
+    event_webhook_networks: tuple[str, ...] = ()  # private networks (CIDR) that may be reached for that
+    preset: Literal["pipedrive", "hubspot", "own"] = "pipedrive"
+
+    @field_validator("slug")
+    @classmethod
+    def _plain_slug(cls, value: str) -> str:
+        slug = value.strip().lower()
+        if slug and (not set(slug) <= _SLUG or slug[0] == "-" or slug[-1] == "-"):
+            raise ValueError("use small letters, digits and hyphens only, such as acme-sales")
+        return slug
+
+    @field_validator("mail_domain")
+    @classmethod
+    def _plain_domain(cls, value: str) -> str:
+        return value.strip().strip(".").lower()
+
+    @field_validator("event_webhook_networks")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return tuple(str(ipaddress.ip_network(network.strip())) for network in value)
+        except ValueError:
+            raise ValueError("write networks such as 10.0.0.0/8") from None
+
+    @field_validator("event_webhook_url")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        parts = urlsplit(value.strip())
+        if value.strip() and (parts.scheme not in ("https", "http") or not parts.hostname or parts.username is not None):
+            raise ValueError("write a web address such as https://hooks.example.com/dropcopy, without user and password")
+        return value.strip()
+
+    @model_validator(mode="after")
+    def _http_only_at_home(self) -> Company:
+        if self.event_webhook_url.startswith("http://") and not self.event_webhook_networks:
+            raise ValueError("write an https:// address for the event webhook; http:// goes to the networks that are named for it only")
+        return self
+
+    @field_validator("internal_domains", mode="before")
+    @classmethod
+    def _plain_domains(cls, value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return tuple(str(item).strip().strip(".").lower() for item in value if str(item).strip())
+        return value
+
+
+def first_complaint(error: ValidationError) -> BadInput:
+    """A pydantic error as one sentence with its place."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        message = "there is no such setting"
+    return BadInput(where, message)
+
+
+_cache: tuple[int, float, Company] | None = None
+_cache_lock = threading.Lock()
+_LOOK_AGAIN = 1.0  # seconds: a change reaches every process within this time
+
+
+def pulse(name: str) -> int:
+    """The counter of this name; 0 when nothing has happened yet."""
+    row = Pulse.select(Pulse.number).where(Pulse.name == name).tuples().first()
+    return int(row[0]) if row else 0
+
+
+def beat(*names: str) -> None:
+    """Raise counters, inside the caller's transaction; in one order everywhere, so that two transactions never wait for each other."""
+    ordered = sorted(set(names))
+    if ordered:
+        values = ", ".join(["(?, 1)"] * len(ordered))
+        run_sql(main_db, f"INSERT INTO pulse (name, number) VALUES {values} ON CONFLICT (name) DO UPDATE SET number = pulse.number + 1", ordered)
+
+
+def company() -> Company:
+    """The settings as they stand, at most a second old."""
+    global _cache
+    with _cache_lock:
+        now = time.monotonic()
+        key = id(main_db.obj)
+        if _cache is not None and _cache[0] == key and now - _cache[1] < _LOOK_AGAIN:
+            return _cache[2]
+        rows = dict(Setting.select(Setting.name, Setting.value).tuples())
+        known = {name: value for name, value in rows.items() if name in Company.model_fields}
+        _cache = (key, now, Company.model_validate(known))
+        return _cache[2]
+
+
+def forget_cache() -> None:
+    global _cache
+    _cache = None
+
+
+def change_company(changes: Mapping[str, Any]) -> Company:
+    """Change some settings, all or none. Raises BadInput that names the setting."""
+    now = {**dict(Setting.select(Setting.name, Setting.value).tuples()), **changes}
+    unknown = next((name for name in changes if name not in Company.model_fields), None)
+    if unknown:
+        raise BadInput(unknown, "there is no such setting")
+    known = {name: value for name, value in now.items() if name in Company.model_fields}
+    try:
+        checked = Company.model_validate(known)
+    except ValidationError as error:
+        raise first_complaint(error) from None
+    plain = checked.model_dump(mode="json")
+    with write():
+        for name in changes:
+            Setting.insert(name=name, value=plain[name]).on_conflict(conflict_target=[Setting.name], update={Setting.value: plain[name]}).execute()
+        beat("settings")
+    forget_cache()
+    return checked
+
+
+# What each preset sets (F12): the limits and the linking policy of the product that it is named after; "own" sets nothing.
+_PRESETS: dict[str, dict[str, Any]] = {
+    "pipedrive": {"message_limit": 20 * MEGABYTE, "attachment_limit": 50 * MEGABYTE, "policy": {"name": "single-open", "options": {}}},
+    "hubspot": {"message_limit": 100 * MEGABYTE, "attachment_limit": 50 * MEGABYTE, "policy": {"name": "recent-open", "options": {}}},
+    "own": {},
+}
+
+
+def preset_changes(name: str) -> dict[str, Any]:
+    """What choosing this preset changes, for `change_company`. Raises BadInput when there is no such preset."""
+    if name not in _PRESETS:
+        raise BadInput("preset", f"use one of {', '.join(_PRESETS)}")
+    return {"preset": name, **copy.deepcopy(_PRESETS[name])}
+
+
+def is_set_up() -> bool:
+    """True once somebody has run the set-up."""
+    return Setting.select(fn.COUNT(1)).where(Setting.name == "slug").scalar() > 0

@@ -1,0 +1,115 @@
+"""The databases: opened once a process, every write begun immediately, every write durable.
+
+SQLite: `intake.db` (inbound messages, raw bytes) and `main.db` (all else), because big blobs in the same file raise the
+p99 of small commits fivefold. PostgreSQL: one database serves both names.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from peewee import DatabaseProxy, OperationalError, PostgresqlDatabase, SqliteDatabase
+from playhouse.pool import PooledPostgresqlDatabase
+
+from core.settings import Settings
+
+main_db: Any = DatabaseProxy()
+intake_db: Any = DatabaseProxy()
+
+# `synchronous` is per connection and FULL is what makes an acknowledgement true; 5 s of patience for the other writers.
+_PRAGMAS = {"journal_mode": "wal", "synchronous": "full", "busy_timeout": 5000, "foreign_keys": 1, "cache_size": -16000}
+
+
+def _sqlite(path: Path) -> SqliteDatabase:
+    # peewee's atomic() would begin deferred, and a read-modify-write then fails with "database is locked".
+    return SqliteDatabase(str(path), pragmas=_PRAGMAS, timeout=5, lock_type="IMMEDIATE")
+
+
+def _postgresql(url: str) -> PostgresqlDatabase:
+    parts = urlsplit(url)
+    given = {
+        "host": parts.hostname,
+        "port": parts.port,
+        "user": unquote(parts.username) if parts.username else None,
+        "password": unquote(parts.password) if parts.password else None,
+        **dict(parse_qsl(parts.query)),  # libpq's own words: ?sslmode=require, ?host=/run/postgresql
+    }
+    return PooledPostgresqlDatabase(
+        unquote(parts.path.lstrip("/")), max_connections=64, stale_timeout=300, timeout=10, prefer_psycopg3=True, **given
+    )
+
+
+def open_databases(settings: Settings) -> None:
+    """Point the two names at the databases of these settings. Opens no connection yet (none may exist before a fork)."""
+    close_databases()
+    if settings.on_sqlite:
+        main_db.initialize(_sqlite(settings.data_dir / "main.db"))
+        intake_db.initialize(_sqlite(settings.data_dir / "intake.db"))
+    else:
+        database = _postgresql(settings.database_url)
+        main_db.initialize(database)
+        intake_db.initialize(database)
+
+
+def close_databases() -> None:
+    """Close this thread's connections."""
+    for database in (main_db, intake_db):
+        if database.obj is not None and not database.obj.is_closed():
+            database.obj.close()
+
+
+def is_sqlite() -> bool:
+    return isinstance(main_db.obj, SqliteDatabase)
+
+
+@contextmanager
+def connected() -> Iterator[None]:
+    """Connections of this thread for the time of the block; nested blocks share them."""
+    opened = [d.obj for d in _distinct() if d.obj.connect(reuse_if_open=True)]
+    try:
+        yield
+    finally:
+        for database in opened:
+            if not database.is_closed():
+                database.close()
+
+
+def _distinct() -> list[Any]:
+    return [main_db] if main_db.obj is intake_db.obj else [main_db, intake_db]
+
+
+# One writer at a time inside a process: SQLite's busy handler sleeps and is unfair, a lock is neither.
+_writers = {"main": threading.RLock(), "intake": threading.RLock()}
+
+
+@contextmanager
+def write(database: Any = main_db) -> Iterator[None]:
+    """A write transaction: begun immediately, committed durably at the end of the block, rolled back on an exception."""
+    if not isinstance(database.obj, SqliteDatabase):
+        with database.atomic():
+            yield
+        return
+    with _writers["intake" if database is intake_db else "main"], database.atomic():
+        yield
+
+
+def is_busy(error: Exception) -> bool:
+    """True for trouble of the database that passes by itself: locked, gone, full."""
+    if not isinstance(error, OperationalError):
+        return False
+    # SQLite calls a wrong statement an operational error, too; that one is ours and does not pass.
+    return not any(mark in str(error) for mark in ("syntax error", "no such", "has no column"))
+
+
+def run_sql(database: Any, text: str, params: tuple[Any, ...] | list[Any] = ()) -> Any:
+    """Plain SQL with `?` for parameters on every database; gives the cursor."""
+    if not isinstance(database.obj, SqliteDatabase):
+        text = text.replace("?", "%s")
+        # PostgreSQL keeps no NUL in a text; mail may bring one.
+        params = [value.replace("\0", "") if isinstance(value, str) else value for value in params]
+    return database.execute_sql(text, params)

@@ -1,0 +1,244 @@
+"""The full-text index of the mails: the only place with SQL that differs between SQLite and PostgreSQL.
+
+Both index the same words (core.store.words). An entry carries an access term, `o7` for the owner and `shared` for the
+company, and every question ends with it: what a viewer may not see is not even walked over. The words that people type are
+letters and digits only, so none of them can name the access term.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from peewee import SQL, DatabaseError, NodeList, OperationalError, Value, fn
+
+from core.store import words
+from core.store.database import is_sqlite, main_db, run_sql
+
+PATIENCE = 2.0  # seconds that one search may take
+_MOST_WORDS = 16_000  # PostgreSQL keeps no positions beyond 16 383
+_STEPS = 20_000  # SQLite's steps between two looks at the clock: about a millisecond
+
+_COLUMNS = ("subject", "names", "body", "files")
+_WEIGHTS = {"subject": "A", "names": "B", "files": "C", "body": "D"}
+
+
+class TooSlow(Exception):
+    """The search was stopped because it took too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """Words one after the other, in one column or in any. `beginning`: the last word may go on."""
+
+    words: tuple[str, ...]
+    column: str = ""
+    beginning: bool = False
+
+
+# --- tables -------------------------------------------------------------------------------------------------------
+
+
+def create_search() -> None:
+    """Make the index when it is missing. Safe to repeat."""
+    if is_sqlite():
+        # The words are folded already; marks belong to the words, or scripts with vowel signs would be taken apart.
+        main_db.execute_sql(
+            "CREATE VIRTUAL TABLE IF NOT EXISTS search USING fts5"
+            "(subject, names, body, files, access, tokenize = \"unicode61 remove_diacritics 0 categories 'L* N* Co Mn Mc'\")"
+        )
+        return
+    main_db.execute_sql("CREATE TABLE IF NOT EXISTS search (message_id bigint PRIMARY KEY, document tsvector NOT NULL)")
+    main_db.execute_sql("CREATE INDEX IF NOT EXISTS search_document ON search USING gin (document)")
+
+
+# --- writing ------------------------------------------------------------------------------------------------------
+
+
+def write_entry(message_id: int, columns: Mapping[str, Sequence[str]], access: Sequence[str], *, fresh: bool = False) -> None:
+    """Index the words of a mail, in place of what was there (`fresh`: nothing was). `columns` holds subject, names, body and files."""
+    if is_sqlite():
+        if not fresh:
+            run_sql(main_db, "DELETE FROM search WHERE rowid = ?", (message_id,))
+        run_sql(
+            main_db,
+            "INSERT INTO search (rowid, subject, names, body, files, access) VALUES (?, ?, ?, ?, ?, ?)",
+            (message_id, *(" ".join(columns[name]) for name in _COLUMNS), " ".join(access)),
+        )
+        return
+    run_sql(
+        main_db,
+        "INSERT INTO search (message_id, document) VALUES (?, ?::tsvector) ON CONFLICT (message_id) DO UPDATE SET document = EXCLUDED.document",
+        (message_id, _vector(columns, access)),
+    )
+
+
+_LONGEST = 100  # letters of one word, as in core.store.words
+
+
+def words_of(text: str) -> Sequence[str]:
+    """The words of a body as `write_entry` takes them.
+
+    SQLite's tokenizer cuts plain ASCII exactly as our function does, and ten times as quickly, so such a text goes there
+    as it is, in small letters; a text with a run longer than a word may be is cut by ours.
+    """
+    if is_sqlite() and text.isascii() and max(map(len, text.split()), default=0) <= _LONGEST:
+        return [text.lower().replace("_", " ")]
+    return words.to_index(text)
+
+
+def _vector(columns: Mapping[str, Sequence[str]], access: Sequence[str]) -> str:
+    """The text form of a tsvector. Words hold letters and digits only, so nothing needs escaping but the access terms."""
+    places: dict[str, list[str]] = {f"#{term}": [] for term in access}
+    at = 0
+    for column in ("subject", "names", "files", "body"):
+        weight = _WEIGHTS[column]
+        for word in columns[column]:
+            at += 1
+            if at > _MOST_WORDS:
+                break
+            known = places.setdefault(word, [])
+            if len(known) < 255:
+                known.append(f"{at}{weight}")
+        at += 1  # no phrase runs from one column into the next
+    return " ".join(f"'{word}':{','.join(found)}" if found else f"'{word}'" for word, found in places.items())
+
+
+def write_access(message_ids: Sequence[int], access: Sequence[str]) -> None:
+    """Change who finds these mails; nobody when `access` is empty."""
+    for message_id in message_ids:
+        if is_sqlite():
+            run_sql(main_db, "UPDATE search SET access = ? WHERE rowid = ?", (" ".join(access), message_id))
+        else:
+            run_sql(
+                main_db,
+                "UPDATE search SET document = ts_delete(document, ARRAY(SELECT lexeme FROM unnest(document) WHERE left(lexeme, 1) = '#'))"
+                " || array_to_tsvector(?::text[]) WHERE message_id = ?",
+                ([f"#{term}" for term in access], message_id),
+            )
+
+
+def remove_entries(message_ids: Sequence[int]) -> None:
+    for message_id in message_ids:
+        run_sql(main_db, f"DELETE FROM search WHERE {_key()} = ?", (message_id,))
+
+
+# --- the language of the index ------------------------------------------------------------------------------------
+
+
+def phrase(wanted: Phrase) -> str:
+    """One phrase in the language of the database's index."""
+    if is_sqlite():
+        columns = wanted.column or " ".join(_COLUMNS)
+        words = " ".join(wanted.words)
+        return f'{{{columns}}} : "{words}"' + (" *" if wanted.beginning else "")
+    weight = _WEIGHTS.get(wanted.column, "")
+    last = len(wanted.words) - 1
+    parts = []
+    for at, word in enumerate(wanted.words):
+        marks = ("*" if wanted.beginning and at == last else "") + weight
+        parts.append(f"'{word}':{marks}" if marks else f"'{word}'")
+    return f"({' <-> '.join(parts)})"
+
+
+def both(parts: Sequence[str]) -> str:
+    return "(" + (" AND " if is_sqlite() else " & ").join(parts) + ")"
+
+
+def either(parts: Sequence[str]) -> str:
+    return "(" + (" OR " if is_sqlite() else " | ").join(parts) + ")"
+
+
+def without(wanted: str, unwanted: Sequence[str]) -> str:
+    """What matches `wanted` and none of `unwanted`. SQLite knows NOT between two sides only."""
+    return f"({wanted} NOT {either(unwanted)})" if is_sqlite() else f"({wanted} & !{either(unwanted)})"
+
+
+def within(query: str, access: Sequence[str]) -> str:
+    """The query, limited to what the holder of these access terms may find. The brackets are what keeps an OR inside."""
+    if is_sqlite():
+        terms = " OR ".join(f'"{term}"' for term in access)
+        return f"({query}) AND access : ({terms})"
+    terms = " | ".join(f"'#{term}'" for term in access)
+    return f"({query}) & ({terms})"
+
+
+# --- asking -------------------------------------------------------------------------------------------------------
+
+
+def _key() -> str:
+    return "rowid" if is_sqlite() else "message_id"
+
+
+def _matches() -> str:
+    return "search MATCH ?" if is_sqlite() else "document @@ ?::tsquery"
+
+
+def hits(query: str, before: int, limit: int) -> list[int]:
+    """The ids of the newest matching mails below `before`, newest first."""
+    rows = run_sql(main_db, f"SELECT {_key()} FROM search WHERE {_matches()} AND {_key()} < ? ORDER BY {_key()} DESC LIMIT ?", (query, before, limit))
+    return [int(row[0]) for row in rows.fetchall()]
+
+
+def hits_among(query: str, message_ids: Sequence[int]) -> list[int]:
+    """Those of these mails that match."""
+    if not message_ids:
+        return []
+    marks = ", ".join("?" for _ in message_ids)
+    rows = run_sql(main_db, f"SELECT {_key()} FROM search WHERE {_matches()} AND {_key()} IN ({marks})", (query, *message_ids))
+    return [int(row[0]) for row in rows.fetchall()]
+
+
+def all_hits() -> str:
+    """A subquery with one parameter, the query: the ids of all matching mails."""
+    return f"SELECT {_key()} FROM search WHERE {_matches()}"
+
+
+@contextmanager
+def patience(seconds: float = PATIENCE) -> Iterator[None]:
+    """Stop what takes longer than this with TooSlow. Reading only: on PostgreSQL the block is a transaction."""
+    if is_sqlite():
+        connection = main_db.obj.connection()
+        end = time.monotonic() + seconds
+        connection.set_progress_handler(lambda: time.monotonic() > end, _STEPS)
+        try:
+            yield
+        except OperationalError as error:
+            if "interrupted" not in str(error):
+                raise
+            raise TooSlow from error
+        finally:
+            connection.set_progress_handler(None, 0)
+        return
+    try:
+        with main_db.atomic():
+            main_db.execute_sql(f"SET LOCAL statement_timeout = {int(seconds * 1000)}")
+            yield
+            main_db.execute_sql("SET LOCAL statement_timeout = 0")
+    except DatabaseError as error:
+        if "statement timeout" in str(error):
+            raise TooSlow from error
+        raise
+
+
+def upkeep() -> None:
+    """Tidy the index; once a night."""
+    if is_sqlite():
+        main_db.execute_sql("INSERT INTO search (search) VALUES ('optimize')")
+
+
+# --- plain conditions ---------------------------------------------------------------------------------------------
+
+
+def contains(text: str) -> str:
+    """The text as a LIKE pattern that matches anywhere; its own wildcards are taken literally (escape is backslash)."""
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%"
+
+
+def like(field: Any, pattern: str) -> Any:
+    """The field matches a pattern of `contains`, whatever the case of its letters."""
+    return NodeList((fn.LOWER(field), SQL("LIKE LOWER("), Value(pattern), SQL(") ESCAPE '\\'")))

@@ -1,0 +1,160 @@
+"""Drop addresses: made from templates, found by a keyed hash, retired with a grace period."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+
+from core.errors import BadInput
+from core.mail.addresses import without_plus_tag
+from core.store.company import Company, beat, change_company, company
+from core.store.database import write
+from core.store.fields import to_micros
+from core.store.models import DropAddress, Record
+from core.store.plain import marks, rows
+from core.store.seal import Seal, fresh_token
+from core.types import Drop
+
+MOST_LOOKED_UP = 600  # addresses of one mail
+
+
+def normal(address: str) -> str:
+    """As drop addresses are compared: lower case, no trailing dot, no brackets."""
+    return address.strip().strip("<>").rstrip(".").lower()
+
+
+def _write_out(template: str, settings: Company, token: str = "") -> str:
+    try:
+        return normal(template.format(slug=settings.slug, domain=settings.mail_domain, token=token, mailbox=settings.mailbox))
+    except (KeyError, IndexError, ValueError):
+        raise BadInput("template", "use only {slug}, {domain}, {token} and {mailbox} between braces") from None
+
+
+def universal(settings: Company | None = None) -> tuple[str, str]:
+    """The BCC address and the forwarding address of the company, as they are now."""
+    settings = settings or company()
+    return _write_out(settings.bcc_template, settings), _write_out(settings.forward_template, settings)
+
+
+def _enter(address: str, kind: str, seal: Seal, now: dt.datetime, record_id: int | None = None) -> None:
+    DropAddress.insert(kind=kind, lookup=seal.lookup(address), sealed=seal.close(address), record=record_id, created_at=now).on_conflict(
+        conflict_target=[DropAddress.lookup],
+        update={DropAddress.kind: kind, DropAddress.retired_at: None, DropAddress.works_until: None},
+    ).execute()
+
+
+def _retire(kind: str, keep: str, until: dt.datetime, now: dt.datetime, record_id: int | None = None) -> None:
+    query = DropAddress.update(retired_at=now, works_until=until).where(DropAddress.kind == kind, DropAddress.lookup != keep, DropAddress.retired_at.is_null())
+    if record_id is not None:
+        query = query.where(DropAddress.record == record_id)
+    query.execute()
+
+
+def enter_universal(seal: Seal, now: dt.datetime) -> None:
+    """Enter the two universal addresses as the settings make them; the ones before go on working for the grace period."""
+    settings = company()
+    until = now + dt.timedelta(days=settings.grace_days)
+    bcc, forward = universal(settings)
+    if bcc == forward:
+        raise BadInput("forward_template", "the forwarding address must differ from the BCC address")
+    with write():
+        for address, kind in ((bcc, "bcc"), (forward, "forward")):
+            _enter(address, kind, seal, now)
+            _retire(kind, seal.lookup(address), until, now)
+        beat("settings")
+
+
+def set_slug(slug: str, seal: Seal, now: dt.datetime) -> None:
+    """Change the company's slug and with it the addresses (F3). Raises BadInput."""
+    if not slug.strip():
+        raise BadInput("slug", "give a short name such as acme")
+    with write():
+        change_company({"slug": slug})
+        enter_universal(seal, now)
+
+
+
+
+def among(addresses: Iterable[str], seal: Seal, now: dt.datetime) -> list[Drop]:
+    """The living drop addresses among these, in one query, as they were written.
+
+    Over one mailbox a plus tag leads to the mailbox, so `acme+chairs@…` is `acme@…` unless it is an address of its own.
+    They are found by their keyed hash alone, so every answer takes the same time.
+    """
+    written = list(dict.fromkeys(normal(address) for address in addresses))[:MOST_LOOKED_UP]
+    hashes = {form: seal.lookup(form) for address in written for form in (address, without_plus_tag(address))}
+    if not hashes:
+        return []
+    stamp = to_micros(now)
+    living = {
+        lookup: (kind, record_id, retired_at is not None)
+        for lookup, kind, record_id, retired_at, works_until in rows(
+            f"SELECT lookup, kind, record_id, retired_at, works_until FROM drop_address WHERE lookup IN ({marks(hashes)})", *hashes.values()
+        )
+        if works_until is None or works_until > stamp
+    }
+    found = []
+    for address in written:
+        held = living.get(hashes[address]) or living.get(hashes[without_plus_tag(address)])
+        if held is not None:
+            found.append(Drop(address, *held))
+    return found
+
+
+def find(address: str, seal: Seal, now: dt.datetime) -> Drop | None:
+    """The living drop address, or None."""
+    return next(iter(among([address], seal, now)), None)
+
+
+def all_living(seal: Seal, now: dt.datetime) -> frozenset[str]:
+    """The universal addresses that still work (record addresses are recognised by `find`)."""
+    rows = DropAddress.select(DropAddress.sealed).where(
+        DropAddress.record.is_null(), DropAddress.works_until.is_null() | (DropAddress.works_until > to_micros(now))
+    )
+    return frozenset(seal.open(row.sealed) for row in rows)
+
+
+def universal_rows(seal: Seal) -> list[dict[str, object]]:
+    """The universal addresses with their kind, and until when a retired one works."""
+    rows = DropAddress.select().where(DropAddress.record.is_null()).order_by(DropAddress.id)
+    return [
+        {"kind": row.kind, "address": seal.open(row.sealed), "retired_at": row.retired_at, "works_until": row.works_until} for row in rows
+    ]  # fmt: skip
+
+
+def record_address(record_id: int, seal: Seal, now: dt.datetime) -> str:
+    """The unguessable address of a record; made when it has none yet."""
+    row = _living_of(record_id)
+    if row is not None:
+        return seal.open(row.sealed)
+    return _fresh(record_id, seal, now)
+
+
+def record_addresses(record_ids: list[int], seal: Seal) -> dict[int, str]:
+    """The living addresses of many records in one query."""
+    rows = DropAddress.select(DropAddress.record, DropAddress.sealed).where(DropAddress.record.in_(record_ids), DropAddress.retired_at.is_null()).tuples()
+    return {record_id: seal.open(sealed) for record_id, sealed in rows}
+
+
+def _living_of(record_id: int) -> DropAddress | None:
+    return DropAddress.select().where(DropAddress.record == record_id, DropAddress.retired_at.is_null()).order_by(DropAddress.id.desc()).first()
+
+
+def _fresh(record_id: int, seal: Seal, now: dt.datetime) -> str:
+    settings = company()
+    with write():
+        if Record.select().where(Record.id == record_id).first() is None:
+            raise BadInput("record", "there is no such record")
+        address = _write_out(settings.record_template, settings, fresh_token())
+        _enter(address, "record", seal, now, record_id)
+        DropAddress.update(record=record_id).where(DropAddress.lookup == seal.lookup(address)).execute()
+    return address
+
+
+def rotate(record_id: int, seal: Seal, now: dt.datetime) -> str:
+    """A new address for a record; the old one works until the end of the grace period."""
+    until = now + dt.timedelta(days=company().grace_days)
+    with write():
+        address = _fresh(record_id, seal, now)
+        _retire("record", seal.lookup(address), until, now, record_id)
+    return address

@@ -1,0 +1,345 @@
+"""Writing what was decided about a mail: all effects and the outcome, inside the pipeline's one transaction.
+
+The outcome's row is unique an inbound message, and every effect has a unique key of its own, so that nothing happens twice.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from core.steps.contacts import Planned
+from core.steps.link import PlannedLink
+from core.steps.thread import base_subject
+from core.steps.verdict import Verdict
+from core.store import plain, reps, search
+from core.store.company import beat
+from core.store.database import is_sqlite, main_db, run_sql
+from core.store.database import write as transaction
+from core.store.fields import to_micros
+from core.store.inbound import Claim
+from core.store.models import Candidate, Link, Message, Outcome, Thread, ThreadId
+from core.store.threads import refresh_row
+from core.store.visibility import beat_thread
+from core.types import RECORD_KINDS, Mailbox
+
+_MOST_SHOWN = 2_000_000  # characters of text kept for the page
+_MOST_PEOPLE = 500
+_builtin = msgspec.to_builtins
+
+
+def lock_owner(address: str, claimed_for: int | None = None) -> None:
+    """PostgreSQL: one mail of a rep at a time, so that two workers never double a thread. SQLite has one writer anyway."""
+    if is_sqlite():
+        return
+    ids = sorted({fact.rep_id for fact in reps.sender_facts(address)} | ({claimed_for} if claimed_for else set()))
+    if ids:
+        run_sql(main_db, f"SELECT id FROM rep WHERE id IN ({', '.join('?' * len(ids))}) ORDER BY id FOR UPDATE", ids)
+
+
+def end_of(inbound_id: int) -> tuple[str, str] | None:
+    """How a mail ended, when it has."""
+    found = plain.row("SELECT state, reason FROM outcome WHERE inbound_id = ?", inbound_id)
+    return (found[0], found[1]) if found else None
+
+
+def write(claim: Claim, verdict: Verdict, now: dt.datetime) -> None:
+    """Write the effects of a verdict, its trace and its outcome."""
+    if verdict.state == "logged":
+        _log(claim, verdict, now)
+    elif verdict.reason == "duplicate":
+        _join_first(verdict, now)
+    _write_outcome(claim, verdict, now)
+
+
+def write_bare_outcome(claim: Claim, state: str, reason: str, params: Mapping[str, Any], now: dt.datetime) -> tuple[str, str]:
+    """The outcome of a mail that could not be read: its envelope is all that is known. How it ended, perhaps before."""
+    with transaction():
+        ended = end_of(claim.id)
+        if ended is not None:
+            return ended
+        _enter_outcome(claim, state, reason, params, now)
+        entry = {"step": "parse", "outcome": "hold", "reason": reason, "params": dict(params), "seconds": 0}
+        plain.insert("trace", {"inbound_id": claim.id, "entries": [entry]}, ending="")
+        _tell("mail.held", {"inbound": claim.id, "reason": reason}, now)
+        beat("mail")
+    return state, reason
+
+
+# --- the outcome --------------------------------------------------------------------------------------------------
+
+
+def _write_outcome(claim: Claim, verdict: Verdict, now: dt.datetime) -> None:
+    email, sender, thread_id = verdict.reading.email, verdict.sender.lower(), _thread_of(verdict)
+    _enter_outcome(
+        claim, verdict.state, verdict.reason, _builtin(dict(verdict.params)), now,
+        sender=sender, sender_domain=sender.rpartition("@")[2], message_id=email.message_id, subject=email.subject[:1000],
+        decision=verdict.reading.judgement.decision, rep_id=verdict.attribution.rep_id, rule=verdict.attribution.rule, thread_id=thread_id,
+        duplicate_of=verdict.duplicate_inbound,
+    )  # fmt: skip
+    plain.insert("trace", {"inbound_id": claim.id, "entries": _builtin(verdict.trace), "case": _builtin(verdict.case) if verdict.case else None}, ending="")
+    name = {"logged": "mail.logged", "held": "mail.held", "ignored": "mail.ignored"}[verdict.state]
+    _tell(name, {"inbound": claim.id, "reason": verdict.reason, "thread": thread_id}, now)
+    if verdict.attribution.rep_id:
+        beat_thread(verdict.attribution.rep_id, *_seen_by(verdict, thread_id), also=("mail",))
+    else:
+        beat("mail")
+
+
+def _seen_by(verdict: Verdict, thread_id: int | None) -> list[str]:
+    """How what has changed is shared: the thread's own sharing; new contacts are everybody's to see."""
+    shared = plain.row("SELECT sharing FROM thread WHERE id = ?", thread_id) if thread_id is not None else None
+    everybody = verdict.state == "logged" and bool(verdict.contacts.new)
+    return [*(shared or ()), *(["company"] if everybody else [])]
+
+
+def _enter_outcome(claim: Claim, state: str, reason: str, params: Mapping[str, Any], now: dt.datetime, **more: Any) -> None:
+    envelope = claim.envelope
+    values = {
+        "inbound_id": claim.id, "state": state, "reason": reason, "params": dict(params), "source": envelope.source, "received_at": claim.received_at,
+        "decided_at": now, "mail_from": envelope.mail_from, "rcpt_to": list(envelope.rcpt_to), "size": claim.size, "sender": "", "sender_domain": "",
+        "subject": "", "decision": "", "rule": "", **more,
+    }  # fmt: skip
+    plain.insert("outcome", values, ending="")
+
+
+def _thread_of(verdict: Verdict) -> int | None:
+    if verdict.state == "logged" and verdict.choice is not None:
+        return verdict.choice.thread_id
+    if verdict.reason == "duplicate" and verdict.duplicate_of is not None:
+        return verdict.first.thread_id if verdict.first else None
+    return None
+
+
+def _tell(name: str, facts: Mapping[str, Any], now: dt.datetime) -> None:
+    plain.insert("event", {"name": name, "at": now, "facts": dict(facts)}, ending="")
+
+
+# --- a logged mail ------------------------------------------------------------------------------------------------
+
+
+def _log(claim: Claim, verdict: Verdict, now: dt.datetime) -> None:
+    owner, choice = verdict.attribution.rep_id, verdict.choice
+    if owner is None or choice is None:
+        raise ValueError("a mail without an owner cannot be logged")
+    made = _make_contacts(verdict.contacts.new, now)
+    thread_id = choice.thread_id if choice.thread_id is not None else _start_thread(verdict, owner)
+    verdict.choice = replace(choice, thread_id=thread_id)
+    for other in choice.merge:
+        merge_threads(thread_id, other)
+    _bind(owner, thread_id, choice.bind)
+    message_id = _write_message(claim, verdict, owner, thread_id, made)
+    _write_links(verdict, thread_id, message_id, made, now)
+    _index(message_id, thread_id, owner, verdict)
+    refresh_row(thread_id)
+
+
+def _make_contacts(new: Sequence[Planned], now: dt.datetime) -> dict[str, tuple[int, int | None]]:
+    """Enter new contacts (F24): key → (contact id, organisation id). Whoever enters an address first wins, also in a race."""
+    made: dict[str, tuple[int, int | None]] = {}
+    # In one order everywhere: two mails that name the same new people would otherwise wait for each other on PostgreSQL.
+    for person in sorted(new, key=lambda p: (p.domains[-1] if p.domains else "", p.key)):
+        organisation = _organisation_for(person.domains, now)
+        values = {"name": person.title, "organisation_id": organisation, "created_at": now, "updated_at": now}
+        contact = plain.insert("contact", values)
+        if plain.insert("contact_address", {"address": person.key, "contact_id": contact}, ending=" ON CONFLICT (address) DO NOTHING RETURNING id") is not None:
+            made[person.key] = (contact, organisation)
+            _tell("contact.created", {"contact": contact}, now)
+            continue
+        plain.do("DELETE FROM contact WHERE id = ?", contact)
+        held = plain.row("SELECT c.id, c.organisation_id FROM contact_address a JOIN contact c ON c.id = a.contact_id WHERE a.address = ?", person.key)
+        if held is not None:
+            made[person.key] = (held[0], held[1])
+    return made
+
+
+def _organisation_for(domains: Sequence[str], now: dt.datetime) -> int | None:
+    """The organisation of the nearest known domain; one is made for the last domain when none is known."""
+    if not domains:
+        return None
+    known = dict(plain.rows(f"SELECT domain, organisation_id FROM organisation_domain WHERE domain IN ({plain.marks(domains)})", *domains))
+    for domain in domains:
+        if domain in known:
+            return int(known[domain])
+    last = domains[-1]
+    organisation = plain.insert("organisation", {"name": last, "created_at": now, "updated_at": now})
+    taken = {"domain": last, "organisation_id": organisation}
+    if plain.insert("organisation_domain", taken, ending=" ON CONFLICT (domain) DO NOTHING RETURNING domain") is not None:
+        return int(organisation)
+    plain.do("DELETE FROM organisation WHERE id = ?", organisation)
+    held = plain.row("SELECT organisation_id FROM organisation_domain WHERE domain = ?", last)
+    return int(held[0]) if held else None
+
+
+def _start_thread(verdict: Verdict, owner: int) -> int:
+    email = verdict.reading.email
+    forward = verdict.unwrapped.forward
+    subject = (forward.subject if forward is not None and forward.subject else email.subject)[:1000]
+    values = {
+        "owner_id": owner, "conversation_id": verdict.conversation or secrets.token_hex(12), "sharing": verdict.sharing, "subject": subject,
+        "base_subject": base_subject(subject), "started_at": verdict.at, "last_at": verdict.at, "waiting_reason": "", "message_count": 0, "who": "",
+        "snippet": "", "chips": [], "linked": False, "has_attachment": False, "badge": "",
+    }  # fmt: skip
+    if verdict.absorbed:
+        old = list(verdict.absorbed)
+        plain.do(f"UPDATE thread SET conversation_id = ? WHERE conversation_id IN ({plain.marks(old)})", verdict.conversation, *old)
+    return int(plain.insert("thread", values))
+
+
+def merge_threads(into: int, other: int) -> None:
+    """Move everything of one thread into another of the same owner (a late parent, F36)."""
+    Message.update(thread=into).where(Message.thread == other).execute()
+    ThreadId.update(thread=into).where(ThreadId.thread == other).execute()
+    Outcome.update(thread=into).where(Outcome.thread == other).execute()
+    held = [row[0] for row in Link.select(Link.target).where(Link.thread == into).tuples()]
+    Link.update(thread=into).where(Link.thread == other, Link.target.not_in(held or [""])).execute()
+    Candidate.delete().where(Candidate.thread == other).execute()
+    Thread.delete().where(Thread.id == other).execute()
+
+
+def _bind(owner: int, thread_id: int, names: Iterable[str]) -> None:
+    stamp = [(owner, name, thread_id) for name in names]
+    if stamp:
+        marks = ", ".join(["(?, ?, ?)"] * len(stamp))
+        run_sql(main_db, f"INSERT INTO thread_id (owner_id, message_id, thread_id) VALUES {marks} ON CONFLICT DO NOTHING", [v for row in stamp for v in row])
+
+
+def _write_message(claim: Claim, verdict: Verdict, owner: int, thread_id: int, made: Mapping[str, tuple[int, int | None]]) -> int:
+    reading, email = verdict.reading, verdict.reading.email
+    sender = email.identity.mailbox
+    values = {
+        "inbound_id": claim.id, "thread_id": thread_id, "owner_id": owner, "dedupe_key": verdict.key, "message_id": email.message_id,
+        "from_name": sender.name if sender else None, "from_address": sender.address if sender else "", "date": verdict.at,
+        "subject": email.subject[:1000], "text": email.text[:_MOST_SHOWN], "safe_html": reading.safe_html,
+        "forward": _builtin(reading.forward) if reading.forward is not None else None, "checks": _builtin(reading.judgement.checks),
+        "defects": list(email.defects), "decision": reading.judgement.decision, "joined_by": verdict.choice.reason if verdict.choice else "",
+        "fact": _builtin(verdict.fact) if verdict.fact else {}, "record_ids": list(verdict.admission.record_ids), "sha256": claim.sha256,
+        "size": claim.size,
+    }  # fmt: skip
+    message_id = int(plain.insert("message", values))
+    _write_people(message_id, verdict, made)
+    plain.insert_many(
+        "attachment",
+        ("message_id", "part", "filename", "content_type", "size", "inline", "content_id", "sha256", "note"),
+        [(message_id, a.part, a.filename, a.content_type, a.size, a.inline, a.content_id, a.sha256, a.note) for a in email.attachments],
+    )
+    return message_id
+
+
+def _index(message_id: int, thread_id: int, owner: int, verdict: Verdict) -> None:
+    """Enter the mail into the search, in its own transaction: it is found as soon as it is there."""
+    email = verdict.reading.email
+    sharing = plain.row("SELECT sharing FROM thread WHERE id = ?", thread_id)
+    people = [(role, box.name, box.address) for role, boxes in _people_of(verdict) for box in boxes]
+    search.index(
+        message_id,
+        owner_id=owner,
+        shared=bool(sharing) and sharing[0] == "company",
+        subject=email.subject,
+        people=people,
+        body=verdict.reading.index_text,
+        files=[attachment.filename for attachment in email.attachments],
+        fresh=True,
+    )
+
+
+def _people_of(verdict: Verdict) -> list[tuple[str, Sequence[Mailbox]]]:
+    """Everybody the mail names by its own header fields, then the claimed author of a forward."""
+    email = verdict.reading.email
+    sender = email.identity.mailbox
+    original = verdict.unwrapped.sender if verdict.unwrapped.is_forward else None
+    return [
+        ("from", [sender] if sender else []),
+        ("to", email.to[:_MOST_PEOPLE]),
+        ("cc", email.cc[:_MOST_PEOPLE]),
+        ("original", [original] if original else []),
+    ]
+
+
+def _write_people(message_id: int, verdict: Verdict, made: Mapping[str, tuple[int, int | None]]) -> None:
+    contact_of = {p.key: p.contact.id for p in verdict.contacts.participants if p.contact} | {key: ids[0] for key, ids in made.items()}
+    key_of = {p.address.lower(): p.key for p in verdict.contacts.participants}
+    rows = [
+        (message_id, role, box.address, box.name, contact_of.get(key_of.get(box.address.lower(), box.address.lower())))
+        for role, boxes in _people_of(verdict)
+        for box in boxes
+    ]
+    plain.insert_many("participant", ("message_id", "role", "address", "name", "contact_id"), rows)
+
+
+# --- links --------------------------------------------------------------------------------------------------------
+
+
+def _write_links(verdict: Verdict, thread_id: int, message_id: int, made: Mapping[str, tuple[int, int | None]], now: dt.datetime) -> None:
+    plan = verdict.links
+    for link in plan.withdraw:
+        Link.delete().where(Link.thread == thread_id, Link.target == f"{link.kind}:{link.target_id}").execute()
+    _link(verdict, thread_id, message_id, [*plan.links, *_links_of_new(verdict, made)], now)
+    _write_candidates(verdict, thread_id)
+    waiting = "needs-choice" if plan.waiting else None
+    reason = verdict.unwrapped.waits or next((c.reason for c in plan.considered if c.offer), "needs-choice")
+    plain.do("UPDATE thread SET waiting = ?, waiting_reason = ? WHERE id = ?", waiting, reason if waiting else "", thread_id)
+
+
+def _links_of_new(verdict: Verdict, made: Mapping[str, tuple[int, int | None]]) -> list[PlannedLink]:
+    """F37 for contacts that this very mail made: they and their organisations."""
+    links: dict[tuple[str, int], PlannedLink] = {}
+    for person in verdict.contacts.new:
+        if person.key not in made:
+            continue
+        contact_id, organisation_id = made[person.key]
+        links.setdefault(("contact", contact_id), PlannedLink("contact", contact_id, person.title, "core", "thread-contact", {"title": person.title}))
+        if organisation_id is not None:
+            name = (plain.row("SELECT name FROM organisation WHERE id = ?", organisation_id) or ("",))[0]
+            params = {"title": name, "contact": person.title}
+            links.setdefault(("organisation", organisation_id), PlannedLink("organisation", organisation_id, name, "core", "contact-organisation", params))
+    return list(links.values())
+
+
+def _link(verdict: Verdict, thread_id: int, message_id: int | None, links: Iterable[PlannedLink], now: dt.datetime) -> None:
+    stamp = to_micros(now)
+    for link in sorted(links, key=lambda one: (one.kind, one.target_id)):  # in one order everywhere, for the same reason as new contacts
+        made_by = f"policy:{verdict.policy}" if link.made_by == "core" else link.made_by
+        column = "record_id" if link.kind in RECORD_KINDS else f"{link.kind}_id"
+        # A link that a policy or an address took back lives again; one that a person removed does not come this far.
+        run_sql(
+            main_db,
+            f"INSERT INTO link (thread_id, target, kind, {column}, made_by, policy_version, reason, params, message_id, created_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (thread_id, target) DO UPDATE SET removed_at = NULL, removed_by = NULL,"
+            " made_by = excluded.made_by, reason = excluded.reason, params = excluded.params, created_at = excluded.created_at"
+            " WHERE link.removed_at IS NOT NULL",
+            (
+                thread_id, f"{link.kind}:{link.target_id}", link.kind, link.target_id, made_by, verdict.policy_version, link.reason,
+                msgspec.json.encode(dict(link.params)).decode(), message_id, stamp,
+            ),
+        )  # fmt: skip
+        if link.kind in RECORD_KINDS:
+            at = to_micros(verdict.at)
+            plain.do("UPDATE record SET last_activity_at = ? WHERE id = ? AND (last_activity_at IS NULL OR last_activity_at < ?)", at, link.target_id, at)
+            _tell("link.added", {"thread": thread_id, "kind": link.kind, "target": link.target_id, "made_by": made_by}, now)
+
+
+def _write_candidates(verdict: Verdict, thread_id: int) -> None:
+    plain.do("DELETE FROM candidate WHERE thread_id = ?", thread_id)
+    rows = [
+        (thread_id, item.record.id, item.reason, _builtin(dict(item.params)), item.offer, rank)
+        for rank, item in enumerate(verdict.links.considered)
+        if not item.linked
+    ]
+    plain.insert_many("candidate", ("thread_id", "record_id", "reason", "params", "offer", "rank"), rows)
+
+
+def _join_first(verdict: Verdict, now: dt.datetime) -> None:
+    """A duplicate's drop addresses join the first copy's, and linking has run over the union: order does not matter."""
+    first = verdict.first
+    union = sorted({*first.record_ids, *verdict.admission.record_ids})
+    if union == sorted(first.record_ids):
+        return
+    plain.do("UPDATE message SET record_ids = ? WHERE id = ?", plain.plain_value(union), first.id)
+    _write_links(verdict, first.thread_id, first.id, {}, now)
+    refresh_row(first.thread_id)

@@ -1,0 +1,297 @@
+"""`load FILE.json`: reps, addresses, organisations, contacts, records and never-log entries; idempotent by external_id, all or nothing."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Any, Literal
+
+from peewee import IntegrityError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from core.errors import BadInput
+from core.mail.addresses import normalise
+from core.store import passwords, reps
+from core.store.company import beat
+from core.store.database import write
+from core.store.models import (
+    Contact,
+    ContactAddress,
+    NeverLog,
+    Organisation,
+    OrganisationDomain,
+    Record,
+    RecordContact,
+    RecordHistory,
+    Rep,
+    SenderAddress,
+    TeamAddress,
+)
+from core.types import RecordKind
+
+
+def _address(value: str) -> str:
+    plain = normalise(value.strip())
+    if plain is None:
+        raise ValueError(f"{value!r} is no e-mail address")
+    return plain.lower()
+
+
+def _domain(value: str) -> str:
+    plain = value.strip().strip(".").lower()
+    if not plain or "@" in plain or " " in plain:
+        raise ValueError(f"{value!r} is no domain name")
+    return plain
+
+
+Address = Annotated[str, AfterValidator(_address)]
+Domain = Annotated[str, AfterValidator(_domain)]
+Key = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class AddressRow(_Row):
+    address: Address
+    kind: Literal["connected", "account", "alias", "alternative"] = "alternative"
+    verified: bool = False
+    connected_at: AwareDatetime | None = None
+
+
+class RepRow(_Row):
+    external_id: Key
+    email: Address
+    name: str = ""
+    role: Literal["member", "admin"] = "member"
+    status: Literal["active", "suspended"] = "active"
+    password: str | None = None
+    default_sharing: Literal["private", "company"] = "private"
+    auto_link: bool = True
+    addresses: list[AddressRow] = []
+
+
+class TeamRow(_Row):
+    address: Address
+    connected_by: Key
+    connected_at: AwareDatetime | None = None
+
+
+class OrganisationRow(_Row):
+    external_id: Key
+    name: str = Field(min_length=1)
+    domains: list[Domain] = []
+
+
+class ContactRow(_Row):
+    external_id: Key
+    name: str = ""
+    addresses: list[Address] = []
+    organisation: Key | None = None
+
+
+class _RecordRow(_Row):
+    external_id: Key
+    title: str = Field(min_length=1)
+    contacts: list[Key] = []
+    organisation: Key | None = None
+    owner: Key | None = None
+    created_at: AwareDatetime | None = None
+    updated_at: AwareDatetime | None = None
+    closed_at: AwareDatetime | None = None
+    last_activity_at: AwareDatetime | None = None
+
+
+class DealRow(_RecordRow):
+    status: Literal["open", "won", "lost", "deleted"] = "open"
+
+
+class LeadRow(_RecordRow):
+    status: Literal["open", "converted", "archived", "deleted"] = "open"
+
+
+class ProjectRow(_RecordRow):
+    status: Literal["open", "completed", "canceled", "deleted"] = "open"
+
+
+class LoadFile(_Row):
+    reps: list[RepRow] = []
+    team_addresses: list[TeamRow] = []
+    organisations: list[OrganisationRow] = []
+    contacts: list[ContactRow] = []
+    deals: list[DealRow] = []
+    leads: list[LeadRow] = []
+    projects: list[ProjectRow] = []
+    never_log: list[str] = []
+
+    @field_validator("never_log")
+    @classmethod
+    def _plain(cls, value: list[str]) -> list[str]:
+        return [_pattern(item) for item in value]
+
+
+def _pattern(value: str) -> str:
+    plain = value.strip().lower()
+    if not plain or " " in plain:
+        raise ValueError(f"{value!r} is neither an address nor a domain")
+    return plain
+
+
+def read_file(content: Any) -> LoadFile:
+    """Check a decoded JSON file. Raises BadInput that names the row and its position."""
+    if not isinstance(content, dict):
+        raise BadInput("file", "it must hold one JSON object with lists such as reps, contacts and deals")
+    try:
+        return LoadFile.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
+        message = "there is no such field" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
+        raise BadInput(where or "file", message) from None
+
+
+def load(content: Any, now: dt.datetime) -> dict[str, int]:
+    """Enter everything, all or nothing; how many rows of each kind. Raises BadInput."""
+    rows = read_file(content)
+    with write():
+        _Loader(now).run(rows)
+        beat("settings", "people")
+    return {name: len(getattr(rows, name)) for name in LoadFile.model_fields}
+
+
+def _given(row: BaseModel, values: dict[str, Any]) -> dict[str, Any]:
+    """What a file says about a row that is there already; what it leaves out stays as it is."""
+    return {name: value for name, value in values.items() if name in row.model_fields_set or name not in type(row).model_fields}
+
+
+class _Loader:
+    def __init__(self, now: dt.datetime) -> None:
+        self.now = now
+
+    def run(self, rows: LoadFile) -> None:
+        for name, step in (
+            ("reps", self._rep),
+            ("team_addresses", self._team),
+            ("organisations", self._organisation),
+            ("contacts", self._contact),
+            ("deals", lambda row, where: self._record("deal", row, where)),
+            ("leads", lambda row, where: self._record("lead", row, where)),
+            ("projects", lambda row, where: self._record("project", row, where)),
+            ("never_log", self._never_log),
+        ):
+            for position, row in enumerate(getattr(rows, name)):
+                where = f"{name}[{position}]"
+                try:
+                    step(row, where)
+                except IntegrityError as error:
+                    raise BadInput(where, f"it clashes with another row: {str(error).splitlines()[0]}") from error
+
+    def _known(self, model: Any, key: str, where: str, *conditions: Any) -> int:
+        row = model.select(model.id).where(model.external_id == key, *conditions).tuples().first()
+        if row is None:
+            raise BadInput(where, f"there is no {model.__name__.lower()} with the external_id {key!r}")
+        return int(row[0])
+
+    def _rep(self, row: RepRow, where: str) -> None:
+        values: dict[str, Any] = {
+            "external_id": row.external_id, "email": row.email, "name": row.name, "role": row.role, "status": row.status,
+            "default_sharing": row.default_sharing, "auto_link": row.auto_link,
+        }  # fmt: skip
+        if row.password is not None:
+            values["password_hash"] = passwords.hash_password(passwords.check_strength(row.password, f"{where}.password"))
+        rep = Rep.get_or_none(Rep.external_id == row.external_id) or Rep.get_or_none((Rep.email == row.email) & Rep.external_id.is_null())
+        if rep is None:
+            if Rep.get_or_none(Rep.email == row.email) is not None:
+                raise BadInput(f"{where}.email", f"{row.email} is another rep's account address")
+            rep = Rep.create(created_at=self.now, **values)
+        else:
+            Rep.update(**_given(row, values)).where(Rep.id == rep.id).execute()
+        if not any(item.address == row.email for item in row.addresses):
+            self._address(rep.id, AddressRow(address=row.email, kind="account"))
+        for item in row.addresses:
+            self._address(rep.id, item)
+
+    def _address(self, rep_id: int, item: AddressRow) -> None:
+        """Since when an address is confirmed and connected stays as it is, unless the file says otherwise: it decides whose mail it is."""
+        held = SenderAddress.get_or_none(SenderAddress.rep == rep_id, SenderAddress.address == item.address)
+        verified, connected = (held.verified_at, held.connected_at) if held is not None else (None, None)
+        if verified is None and (item.verified or item.kind in ("account", "alias")):
+            verified = item.connected_at or self.now
+        reps.enter_address(rep_id, item.address, item.kind, self.now, verified_at=verified, connected_at=item.connected_at or connected or verified)
+
+    def _team(self, row: TeamRow, where: str) -> None:
+        rep_id = self._known(Rep, row.connected_by, f"{where}.connected_by")
+        changes: dict[str, Any] = {"rep": rep_id, **({"connected_at": row.connected_at} if row.connected_at else {})}
+        values = {"connected_at": self.now, **changes}
+        TeamAddress.insert(address=row.address, **values).on_conflict(conflict_target=[TeamAddress.address], update=changes).execute()
+
+    def _organisation(self, row: OrganisationRow, where: str) -> None:
+        found = Organisation.get_or_none(Organisation.external_id == row.external_id)
+        if found is None:
+            found = Organisation.create(external_id=row.external_id, name=row.name, created_at=self.now, updated_at=self.now)
+        elif found.name != row.name:
+            Organisation.update(name=row.name, updated_at=self.now).where(Organisation.id == found.id).execute()
+        for position, domain in enumerate(row.domains):
+            held = OrganisationDomain.get_or_none(OrganisationDomain.domain == domain)
+            if held is not None and held.organisation_id != found.id:
+                raise BadInput(f"{where}.domains[{position}]", f"{domain} belongs to another organisation")
+            if held is None:
+                OrganisationDomain.create(domain=domain, organisation=found.id)
+
+    def _contact(self, row: ContactRow, where: str) -> None:
+        organisation = self._known(Organisation, row.organisation, f"{where}.organisation") if row.organisation else None
+        found = Contact.get_or_none(Contact.external_id == row.external_id)
+        if found is None:
+            found = Contact.create(external_id=row.external_id, name=row.name, organisation=organisation, created_at=self.now, updated_at=self.now)
+        else:
+            changes = _given(row, {"name": row.name, "organisation": organisation})
+            if any(getattr(found, "organisation_id" if name == "organisation" else name) != value for name, value in changes.items()):
+                Contact.update(**changes, updated_at=self.now).where(Contact.id == found.id).execute()
+        for position, address in enumerate(row.addresses):
+            held = ContactAddress.get_or_none(ContactAddress.address == address)
+            if held is not None and held.contact_id != found.id:
+                raise BadInput(f"{where}.addresses[{position}]", f"{address} belongs to another contact")
+            if held is None:
+                ContactAddress.create(address=address, contact=found.id)
+
+    def _record(self, kind: RecordKind, row: Any, where: str) -> None:
+        organisation = self._known(Organisation, row.organisation, f"{where}.organisation") if row.organisation else None
+        owner = self._known(Rep, row.owner, f"{where}.owner") if row.owner else None
+        people = [self._known(Contact, key, f"{where}.contacts[{i}]") for i, key in enumerate(row.contacts)]
+        found = Record.get_or_none((Record.kind == kind) & (Record.external_id == row.external_id))
+        created = row.created_at or (found.created_at if found else self.now)
+        values = {
+            "title": row.title, "status": row.status, "organisation": organisation, "owner": owner, "created_at": created,
+            "updated_at": row.updated_at or created, "closed_at": row.closed_at, "last_activity_at": row.last_activity_at,
+        }  # fmt: skip
+        if found is None:
+            found = Record.create(kind=kind, external_id=row.external_id, **values)
+        else:
+            Record.update(**_given(row, values)).where(Record.id == found.id).execute()
+        if "status" in row.model_fields_set or not RecordHistory.select().where(RecordHistory.record == found.id).exists():
+            self._history(found.id, row.status, created, row.closed_at or row.updated_at or self.now)
+        if "contacts" in row.model_fields_set:
+            self._people(found.id, people, created)
+
+    def _history(self, record_id: int, status: str, created: dt.datetime, since: dt.datetime) -> None:
+        last = RecordHistory.select().where(RecordHistory.record == record_id).order_by(RecordHistory.valid_from.desc(), RecordHistory.id.desc()).first()
+        if last is None:
+            RecordHistory.create(record=record_id, status="open", valid_from=created, learned_at=self.now)
+            if status != "open":
+                RecordHistory.create(record=record_id, status=status, valid_from=max(since, created), learned_at=self.now)
+        elif last.status != status:
+            RecordHistory.create(record=record_id, status=status, valid_from=max(since, last.valid_from), learned_at=self.now)
+
+    def _people(self, record_id: int, people: list[int], added_at: dt.datetime) -> None:
+        standing = {row.contact_id: row for row in RecordContact.select().where(RecordContact.record == record_id)}
+        for contact in people:
+            if contact not in standing:
+                RecordContact.create(record=record_id, contact=contact, added_at=added_at)
+            elif standing[contact].removed_at is not None:
+                RecordContact.update(removed_at=None).where(RecordContact.id == standing[contact].id).execute()
+        for contact, row in standing.items():
+            if contact not in people and row.removed_at is None:
+                RecordContact.update(removed_at=self.now).where(RecordContact.id == row.id).execute()
+
+    def _never_log(self, pattern: str, where: str) -> None:
+        NeverLog.insert(pattern=pattern, added_by="load", created_at=self.now).on_conflict_ignore().execute()

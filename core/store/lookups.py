@@ -1,0 +1,285 @@
+"""What the steps need to know about one mail: every question that the pipeline asks the store before it decides."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from core.steps.facts import House as Ours
+from core.steps.facts import address_key
+from core.steps.link import PresentLink
+from core.steps.thread import MessageFact, ThreadFact
+from core.store import reps
+from core.store.company import company, pulse
+from core.store.database import main_db
+from core.store.fields import from_micros, to_micros
+from core.store.models import Contact, NeverLog
+from core.store.plain import marks, row, rows
+from core.types import Contact as ContactFact
+from core.types import Organisation as OrganisationFact
+from core.types import Record as RecordFact
+
+MOST_MESSAGES = 50
+MOST_THREADS = 20
+MOST_RECORDS = 1000
+OPEN = "open"
+
+
+@dataclass(frozen=True)
+class Logged:
+    """A mail that was logged before."""
+
+    id: int
+    inbound_id: int
+    thread_id: int
+    record_ids: tuple[int, ...]
+    deleted: bool
+
+
+@dataclass(frozen=True)
+class Habits:
+    name: str
+    default_sharing: str
+    auto_link: bool
+
+
+# --- addresses ----------------------------------------------------------------------------------------------------
+
+
+_ours: tuple[tuple[int, int, int], float, Ours] | None = None
+_ours_lock = threading.Lock()
+
+
+def ours() -> Ours:
+    """The company's own addresses and rules, at most a second old; without the drop addresses, which each mail looks up."""
+    global _ours
+    with _ours_lock:
+        now = time.monotonic()
+        if _ours is not None and _ours[0][0] == id(main_db.obj) and now - _ours[1] < 1.0:
+            return _ours[2]
+        stamp = (id(main_db.obj), pulse("settings"), 0)
+        if _ours is not None and _ours[0] == stamp:
+            _ours = (stamp, now, _ours[2])
+            return _ours[2]
+        settings = company()
+        fresh = Ours(
+            rep_addresses=frozenset(address_key(a) for a in reps.rep_addresses()),
+            team_addresses=frozenset(address_key(a) for a in reps.team_addresses()),
+            internal_domains=reps.internal_domains(),
+            never_log=tuple(row[0] for row in NeverLog.select(NeverLog.pattern).tuples()),
+            role_addresses=not settings.role_addresses_are_contacts,
+            fold_plus_tags=settings.fold_plus_tags,
+        )
+        _ours = (stamp, now, fresh)
+        return fresh
+
+
+def forget_ours() -> None:
+    global _ours
+    _ours = None
+
+
+# --- people -------------------------------------------------------------------------------------------------------
+
+
+def contacts_by_address(addresses: Collection[str]) -> dict[str, ContactFact]:
+    """Known contacts by address; a merged contact is the one it was merged into."""
+    if not addresses:
+        return {}
+    found: dict[str, ContactFact] = {}
+    for address, ident, name, organisation, merged_into in rows(
+        "SELECT a.address, c.id, c.name, c.organisation_id, c.merged_into_id FROM contact_address a JOIN contact c ON c.id = a.contact_id"
+        f" WHERE a.address IN ({marks(addresses)}) AND c.deleted_at IS NULL",
+        *addresses,
+    ):
+        found[address] = _merged(merged_into, address) if merged_into else ContactFact(ident, name or address, organisation, (address,))
+    return found
+
+
+def _merged(ident: int, address: str) -> ContactFact:
+    for _ in range(10):
+        row = Contact.get_by_id(ident)
+        if row.merged_into_id is None:
+            break
+        ident = row.merged_into_id
+    return ContactFact(row.id, row.name or address, row.organisation_id, (address,))
+
+
+def contacts_of_thread(thread_id: int) -> list[ContactFact]:
+    """The contacts that are linked to a thread now."""
+    found = rows(
+        "SELECT c.id, c.name, c.organisation_id FROM link l JOIN contact c ON c.id = l.contact_id"
+        " WHERE l.thread_id = ? AND l.removed_at IS NULL AND c.deleted_at IS NULL ORDER BY l.id LIMIT 200",
+        thread_id,
+    )
+    return [ContactFact(ident, name, organisation) for ident, name, organisation in found]
+
+
+def organisations(ids: Collection[int]) -> dict[int, OrganisationFact]:
+    if not ids:
+        return {}
+    found = rows(f"SELECT id, name FROM organisation WHERE id IN ({marks(ids)}) AND deleted_at IS NULL", *ids)
+    return {ident: OrganisationFact(ident, name) for ident, name in found}
+
+
+# --- records as they were -----------------------------------------------------------------------------------------
+
+
+def records_of(contact_ids: Collection[int], at: dt.datetime) -> list[RecordFact]:
+    """Every record on which one of these contacts stood at that time, as it was then."""
+    if not contact_ids:
+        return []
+    people: dict[int, list[int]] = {}
+    for record_id, contact_id in rows(
+        f"SELECT record_id, contact_id FROM record_contact WHERE contact_id IN ({marks(contact_ids)}) AND (removed_at IS NULL OR removed_at > ?)"
+        " ORDER BY id DESC LIMIT ?",
+        *contact_ids,
+        to_micros(at),
+        MOST_RECORDS,
+    ):
+        people.setdefault(record_id, []).append(contact_id)
+    return records(people, at)
+
+
+def records(people: Mapping[int, Sequence[int]] | Collection[int], at: dt.datetime) -> list[RecordFact]:
+    """These records as they were at that time; `people` maps each to the contacts that matter."""
+    if not people:
+        return []
+    contacts = people if isinstance(people, Mapping) else dict.fromkeys(people, ())
+    status = _status_at(list(contacts), at)
+    found = []
+    for ident, kind, title, now_status, created, updated, active, organisation, external_id in rows(
+        "SELECT id, kind, title, status, created_at, updated_at, last_activity_at, organisation_id, external_id FROM record"
+        f" WHERE id IN ({marks(contacts)})",
+        *contacts,
+    ):
+        then = status.get(ident, now_status)
+        # A record that was deleted since is not brought back by a late mail.
+        is_open = then == OPEN and now_status != "deleted"
+        found.append(
+            RecordFact(
+                ident, kind, title, then, is_open, from_micros(created), from_micros(updated), None if active is None else from_micros(active),
+                tuple(contacts[ident]), organisation, external_id,
+            )
+        )  # fmt: skip
+    return found
+
+
+def _status_at(ids: list[int], at: dt.datetime) -> dict[int, str]:
+    found = rows(f"SELECT record_id, status FROM record_history WHERE record_id IN ({marks(ids)}) AND valid_from <= ? ORDER BY valid_from, id", *ids, to_micros(at))
+    return dict(found)
+
+
+# --- threads ------------------------------------------------------------------------------------------------------
+
+
+def threads_by_name(owner_id: int, names: Collection[str]) -> dict[int, list[str]]:
+    """The owner's threads that hold any of these names, each with those names."""
+    found: dict[int, list[str]] = {}
+    if not names:
+        return found
+    for thread_id, name in rows(
+        "SELECT i.thread_id, i.message_id FROM thread_id i JOIN thread t ON t.id = i.thread_id"
+        f" WHERE i.owner_id = ? AND i.message_id IN ({marks(names)}) AND t.deleted_at IS NULL",
+        owner_id,
+        *names,
+    ):
+        found.setdefault(thread_id, []).append(name)
+    return found
+
+
+def threads_by_subject(owner_id: int, base: str, since: dt.datetime, until: dt.datetime) -> list[int]:
+    """The owner's threads of this base subject that were active in the window, newest first."""
+    found = rows(
+        "SELECT id FROM thread WHERE owner_id = ? AND base_subject = ? AND deleted_at IS NULL AND last_at >= ? AND started_at <= ?"
+        " ORDER BY last_at DESC LIMIT ?",
+        owner_id, base, to_micros(since), to_micros(until), MOST_THREADS,
+    )  # fmt: skip
+    return [ident for (ident,) in found]
+
+
+def thread_facts(named: Mapping[int, Sequence[str]], *, with_messages: bool) -> list[ThreadFact]:
+    """What the thread step needs of these threads."""
+    if not named:
+        return []
+    ids = list(named)
+    within = marks(ids)
+    return [
+        ThreadFact(
+            ident,
+            tuple(named[ident]),
+            _messages(ident) if with_messages else (),
+            sharing,
+            bool(recorded),
+            bool(split),
+        )
+        for ident, sharing, recorded, split in rows(
+            "SELECT t.id, t.sharing, EXISTS (SELECT 1 FROM link l WHERE l.thread_id = t.id AND l.record_id IS NOT NULL AND l.removed_at IS NULL),"
+            " t.split_from_id IS NOT NULL OR EXISTS (SELECT 1 FROM thread s WHERE s.split_from_id = t.id)"
+            f" FROM thread t WHERE t.id IN ({within})",
+            *ids,
+        )
+    ]
+
+
+def _messages(thread_id: int) -> tuple[MessageFact, ...]:
+    found = rows("SELECT fact FROM message WHERE thread_id = ? ORDER BY date DESC LIMIT ?", thread_id, MOST_MESSAGES)
+    return tuple(msgspec.json.decode(fact, type=MessageFact) for (fact,) in found if fact and fact != "{}")
+
+
+def conversations(names: Collection[str]) -> list[str]:
+    """The conversations of every owner's threads that hold any of these names."""
+    if not names:
+        return []
+    found = rows(
+        f"SELECT DISTINCT t.conversation_id FROM thread t JOIN thread_id i ON i.thread_id = t.id WHERE i.message_id IN ({marks(names)}) LIMIT 50", *names
+    )
+    return [conversation for (conversation,) in found]
+
+
+# --- links --------------------------------------------------------------------------------------------------------
+
+
+def links_of(thread_id: int, message_id: int | None = None) -> tuple[list[PresentLink], set[tuple[str, int]]]:
+    """The thread's links now, and what a person removed from it. `message_id`: the mail whose own links are marked."""
+    present: list[PresentLink] = []
+    removed: set[tuple[str, int]] = set()
+    for kind, target, made_by, made_for, removed_at, removed_by in rows(
+        "SELECT kind, COALESCE(record_id, contact_id, organisation_id), made_by, message_id, removed_at, removed_by FROM link WHERE thread_id = ?", thread_id
+    ):
+        if removed_at is None:
+            mine = message_id is not None and made_for == message_id and not made_by.startswith("rep:")
+            present.append(PresentLink(kind, target, made_by, mine))
+        elif (removed_by or "").startswith("rep:"):
+            removed.add((kind, target))
+    return present, removed
+
+
+# --- single facts of the pipeline ---------------------------------------------------------------------------------
+
+
+def logged_before(owner_id: int, key: str) -> Logged | None:
+    """The mail that this rep has logged before under this key, deleted or not."""
+    found = row("SELECT id, inbound_id, thread_id, record_ids, deleted_at FROM message WHERE owner_id = ? AND dedupe_key = ?", owner_id, key)
+    if found is None:
+        return None
+    return Logged(found[0], found[1], found[2], tuple(msgspec.json.decode(found[3] or "[]")), found[4] is not None)
+
+
+def start_of(thread_id: int | None) -> dt.datetime | None:
+    """When a thread began, frozen at its first logging."""
+    found = row("SELECT started_at FROM thread WHERE id = ?", thread_id) if thread_id is not None else None
+    return from_micros(found[0]) if found else None
+
+
+def habits_of(rep_id: int) -> Habits:
+    """What a rep has chosen: default sharing and automatic linking."""
+    found = row("SELECT name, email, default_sharing, auto_link FROM rep WHERE id = ?", rep_id)
+    if found is None:
+        raise LookupError(f"there is no rep {rep_id}")
+    return Habits(found[0] or found[1], found[2], bool(found[3]))

@@ -1,0 +1,460 @@
+"""Contacts and organisations: made, changed, merged and listed. They are known to the whole company (F53)."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core.errors import BadInput
+from core.mail.addresses import is_free_mail, normalise, normalise_domain
+from core.store import dialect, links, records, undo
+from core.store.company import beat
+from core.store.database import write
+from core.store.fields import UTC
+from core.store.models import (
+    Contact,
+    ContactAddress,
+    Event,
+    Link,
+    Organisation,
+    OrganisationDomain,
+    Participant,
+    Record,
+    RecordContact,
+    Thread,
+)
+from core.store.paging import Page, cursor_of, read_cursor, sensible
+from core.store.records import RecordView
+from core.store.rows import ThreadRow
+from core.store.seal import Seal
+from core.store.visibility import COMPANY_PULSE, Viewer, is_id, note
+
+MOST_ADDRESSES = 100
+_LONGEST = 300
+
+
+@dataclass(frozen=True, slots=True)
+class ContactView:
+    id: int
+    external_id: str | None
+    name: str
+    addresses: list[str]
+    organisation: int | None
+    created_at: dt.datetime
+    updated_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OrganisationView:
+    id: int
+    external_id: str | None
+    name: str
+    domains: list[str]
+    created_at: dt.datetime
+    updated_at: dt.datetime
+
+
+# --- what may be written ------------------------------------------------------------------------------------------
+
+
+def address_of(text: str, place: str = "address") -> str:
+    """An address as contacts carry it: lower case. Raises BadInput."""
+    address = normalise(text)
+    if address is None:
+        raise BadInput(place, "write an address such as bo@cust.example")
+    return address.lower()
+
+
+def domain_of(text: str, place: str = "domain") -> str:
+    """A domain as organisations carry it. Raises BadInput; a free-mail domain stands for nobody (F27)."""
+    domain = normalise_domain(text.strip().removeprefix("@"))
+    if domain is None or "." not in domain:
+        raise BadInput(place, "write a domain such as cust.example")
+    if is_free_mail(domain):
+        raise BadInput(place, f"anybody can have a mailbox at {domain}, so it stands for no organisation")
+    return domain
+
+
+def _name(value: Any, place: str = "name", *, needed: bool = True) -> str:
+    name = " ".join(str(value or "").split())
+    if needed and not name:
+        raise BadInput(place, "give a name")
+    if len(name) > _LONGEST:
+        raise BadInput(place, f"use at most {_LONGEST} characters")
+    return name
+
+
+def _free_external_id(table: Any, external_id: str | None, own: int | None) -> None:
+    taken = table.select(table.id).where(table.external_id == external_id).tuples().first() if external_id else None
+    if taken is not None and taken[0] != own:
+        raise BadInput("external_id", "another one has this already")
+
+
+def _tell(name: str, ident: int, viewer: Viewer, now: dt.datetime) -> None:
+    Event.insert(name=name, at=now, facts={"id": ident, "by": f"rep:{viewer.email}"}).execute()
+    beat(COMPANY_PULSE)
+
+
+# --- contacts -----------------------------------------------------------------------------------------------------
+
+
+def _contact_views(found: Sequence[Any]) -> list[ContactView]:
+    ids = [contact.id for contact in found]
+    addresses: dict[int, list[str]] = {ident: [] for ident in ids}
+    if ids:
+        query = ContactAddress.select(ContactAddress.contact, ContactAddress.address).where(ContactAddress.contact.in_(ids))
+        for contact_id, address in query.order_by(ContactAddress.id).tuples():
+            addresses[contact_id].append(address)
+    return [ContactView(c.id, c.external_id, c.name, addresses[c.id], c.organisation_id, c.created_at, c.updated_at) for c in found]
+
+
+def get_contact(contact_id: int) -> ContactView | None:
+    """A contact; of a merged one the contact that it became."""
+    found = _contact_row(contact_id)
+    return None if found is None else _contact_views([found])[0]
+
+
+def _contact_row(contact_id: int) -> Any:
+    for _ in range(10):  # merged into one that was merged later
+        found = Contact.select().where(Contact.id == contact_id).first() if is_id(contact_id) else None
+        if found is None or (found.deleted_at is not None and found.merged_into_id is None):
+            return None
+        if found.merged_into_id is None:
+            return found
+        contact_id = found.merged_into_id
+    return None
+
+
+def contacts(
+    cursor: str | None = None, limit: int = 50, q: str | None = None, external_id: str | None = None, address: str | None = None, organisation: int | None = None
+) -> Page[ContactView]:  # fmt: skip
+    """Contacts, newest first; `q` looks at names and addresses."""
+    query = Contact.select().where(Contact.deleted_at.is_null(), Contact.merged_into.is_null())
+    if external_id is not None:
+        query = query.where(Contact.external_id == external_id)
+    if address is not None:
+        query = query.where(Contact.id.in_(ContactAddress.select(ContactAddress.contact).where(ContactAddress.address == (normalise(address) or "").lower())))
+    if (q or "").strip():
+        pattern = dialect.contains((q or "").strip()[:200])
+        by_address = ContactAddress.select(ContactAddress.contact).where(dialect.like(ContactAddress.address, pattern))
+        query = query.where(dialect.like(Contact.name, pattern) | Contact.id.in_(by_address))
+    if organisation is not None:
+        query = query.where(Contact.organisation == organisation)
+    found, after = _page(query, Contact, cursor, limit)
+    return Page(_contact_views(found), after)
+
+
+def _page(query: Any, table: Any, cursor: str | None, limit: int) -> tuple[list[Any], str | None]:
+    after = read_cursor(cursor, 1)
+    limit = sensible(limit)
+    if after is not None:
+        query = query.where(table.id < after[0])
+    found = list(query.order_by(table.id.desc()).limit(limit + 1))
+    return found[:limit], cursor_of(found[limit - 1].id) if len(found) > limit else None
+
+
+def create_contact(viewer: Viewer, values: Mapping[str, Any]) -> ContactView:
+    """A new contact: name, addresses, organisation, external_id. Raises BadInput that names the place."""
+    now = dt.datetime.now(UTC)
+    with write():
+        addresses = _addresses(values.get("addresses") or ())
+        _free_external_id(Contact, values.get("external_id"), None)
+        records.demand_id(Organisation, values.get("organisation"), "organisation", "there is no such organisation")
+        row = Contact.create(
+            name=_name(values.get("name"), needed=not addresses), external_id=values.get("external_id"), organisation=values.get("organisation"),
+            created_at=now, updated_at=now,
+        )  # fmt: skip
+        _put_addresses(row.id, addresses)
+        _tell("contact.created", row.id, viewer, now)
+        return _contact_views([row])[0]
+
+
+def _addresses(values: Iterable[str]) -> list[str]:
+    written = list(dict.fromkeys(address_of(value, f"addresses.{at}") for at, value in enumerate(values)))
+    if len(written) > MOST_ADDRESSES:
+        raise BadInput("addresses", f"give at most {MOST_ADDRESSES} addresses")
+    return written
+
+
+def _put_addresses(contact_id: int, addresses: Sequence[str]) -> None:
+    """Let the contact have exactly these addresses. Raises BadInput when one is another's."""
+    for at, address in enumerate(addresses):
+        holder = ContactAddress.select(ContactAddress.contact).where(ContactAddress.address == address).tuples().first()
+        if holder is not None and holder[0] != contact_id:
+            raise BadInput(f"addresses.{at}", f"{address} belongs to contact {holder[0]} already; merge the two instead")
+        if holder is None:
+            ContactAddress.insert(address=address, contact=contact_id).execute()
+            Participant.update(contact=contact_id).where(Participant.address == address, Participant.contact.is_null()).execute()
+    ContactAddress.delete().where(ContactAddress.contact == contact_id, ContactAddress.address.not_in(list(addresses) or [""])).execute()
+
+
+def update_contact(viewer: Viewer, contact_id: int, changes: Mapping[str, Any]) -> ContactView | None:
+    """Change what is given; None when there is no such contact. Raises BadInput; nothing is half-done."""
+    now = dt.datetime.now(UTC)
+    with write():
+        row = _contact_row(contact_id)
+        if row is None:
+            return None
+        values: dict[str, Any] = {"updated_at": now}
+        if "name" in changes:
+            values["name"] = _name(changes["name"], needed=False)
+        if "external_id" in changes:
+            _free_external_id(Contact, changes["external_id"], row.id)
+            values["external_id"] = changes["external_id"]
+        if "organisation" in changes:
+            records.demand_id(Organisation, changes["organisation"], "organisation", "there is no such organisation")
+            values["organisation"] = changes["organisation"]
+        if changes.get("addresses") is not None:
+            _put_addresses(row.id, _addresses(changes["addresses"]))
+        Contact.update(**values).where(Contact.id == row.id).execute()
+        records.refresh_chips(Link.contact == row.id)
+        _tell("contact.changed", row.id, viewer, now)
+        return _contact_views([_contact_row(row.id)])[0]
+
+
+def delete_contact(viewer: Viewer, contact_id: int) -> bool:
+    """Remove a contact and its addresses from the pages; mail with it stays. False when there is no such contact."""
+    with write():
+        row = _contact_row(contact_id)
+        if row is None or row.id != contact_id:
+            return False
+        now = dt.datetime.now(UTC)
+        Contact.update(deleted_at=now, external_id=None).where(Contact.id == contact_id).execute()
+        ContactAddress.delete().where(ContactAddress.contact == contact_id).execute()
+        Participant.update(contact=None).where(Participant.contact == contact_id).execute()
+        RecordContact.update(removed_at=now).where(RecordContact.contact == contact_id, RecordContact.removed_at.is_null()).execute()
+        _unlink_everywhere(viewer, Link.contact == contact_id, now)
+        note(viewer, "contact-deleted", f"contact:{contact_id}", now)
+        _tell("contact.deleted", contact_id, viewer, now)
+    return True
+
+
+def _unlink_everywhere(viewer: Viewer, linked: Any, now: dt.datetime) -> None:
+    threads = [ident for (ident,) in Link.select(Link.thread).where(linked & Link.removed_at.is_null()).tuples()]
+    Link.update(removed_at=now, removed_by=f"rep:{viewer.email}").where(linked & Link.removed_at.is_null()).execute()
+    _refresh(threads)
+
+
+def _refresh(thread_ids: Iterable[int]) -> None:
+    for ident in thread_ids:
+        Thread.update(chips=links.chips(ident)).where(Thread.id == ident).execute()
+
+
+def ensure_contact(address: str, name: str | None = None, organisation: int | None = None, now: dt.datetime | None = None) -> tuple[int, bool]:
+    """The contact of an address, made when it is unknown: (id, whether it is new).
+
+    Two who come at the same time get the same contact: the unique address decides, and the loser's empty row goes.
+    """
+    key = address_of(address)
+    moment = now or dt.datetime.now(UTC)
+    with write():
+        known = _holder(key)
+        if known is not None:
+            return known, False
+        fresh = Contact.insert(name=(name or "")[:_LONGEST], organisation=organisation, created_at=moment, updated_at=moment).execute()
+        ContactAddress.insert(address=key, contact=fresh).on_conflict(conflict_target=[ContactAddress.address], action="IGNORE").execute()
+        holder = _holder(key)
+        if holder == fresh:
+            beat(COMPANY_PULSE)
+            return int(fresh), True
+        Contact.delete().where(Contact.id == fresh).execute()
+        return int(holder or 0), False
+
+
+def _holder(address: str) -> int | None:
+    row = ContactAddress.select(ContactAddress.contact).where(ContactAddress.address == address).tuples().first()
+    return None if row is None else int(row[0])
+
+
+def contact_threads(viewer: Viewer, contact_id: int, cursor: str | None = None, limit: int = 50) -> Page[ThreadRow]:
+    """The threads with this contact that the viewer may read, newest first."""
+    return records.threads_of(viewer, Link.contact == contact_id, cursor, limit)
+
+
+def contact_records(contact_id: int, seal: Seal) -> list[RecordView]:
+    """The records on which the contact stands, open ones first."""
+    standing = RecordContact.select(RecordContact.record).where(RecordContact.contact == contact_id, RecordContact.removed_at.is_null())
+    query = Record.select().where(Record.id.in_(standing), Record.status != "deleted")
+    return records.views(list(query.order_by((Record.status == "open").desc(), Record.updated_at.desc()).limit(200)), seal)
+
+
+# --- merging ------------------------------------------------------------------------------------------------------
+
+
+def merge(viewer: Viewer, keep_id: int, other_id: int) -> str | None:
+    """Make two contacts one (F28): addresses, mails, records and links of the other move over. The undo token, or None."""
+    with write():
+        keep, other = _contact_row(keep_id), _contact_row(other_id)
+        if keep is None or other is None or keep.id == other.id:
+            return None
+        now = dt.datetime.now(UTC)
+        facts: dict[str, Any] = {"keep": keep.id, "other": other.id, "external_id": other.external_id}
+        for name, table, column in (("addresses", ContactAddress, "contact"), ("participants", Participant, "contact")):
+            field = getattr(table, column)
+            facts[name] = [ident for (ident,) in table.select(table.id).where(field == other.id).tuples()]
+            table.update(**{column: keep.id}).where(field == other.id).execute()
+        facts["records"] = _move_records(keep.id, other.id, now)
+        facts["links"] = _move_links(keep.id, other.id, now)
+        if keep.organisation_id is None and other.organisation_id is not None:
+            Contact.update(organisation=other.organisation_id).where(Contact.id == keep.id).execute()
+            facts["organisation"] = True
+        Contact.update(merged_into=keep.id, deleted_at=now, external_id=None).where(Contact.id == other.id).execute()
+        Contact.update(updated_at=now).where(Contact.id == keep.id).execute()
+        note(viewer, "contacts-merged", f"contact:{keep.id}", now, other=other.id)
+        _tell("contact.changed", keep.id, viewer, now)
+        return undo.offer(viewer, "merge", facts)
+
+
+def _move_records(keep: int, other: int, now: dt.datetime) -> dict[str, list[int]]:
+    moved: dict[str, list[int]] = {"added": [], "removed": []}
+    for row in list(RecordContact.select().where(RecordContact.contact == other, RecordContact.removed_at.is_null())):
+        known = RecordContact.select().where(RecordContact.record == row.record_id, RecordContact.contact == keep).first()
+        if known is None:
+            fresh = RecordContact.create(record=row.record_id, contact=keep, added_at=row.added_at)
+            moved["added"].append(fresh.id)
+        RecordContact.update(removed_at=now).where(RecordContact.id == row.id).execute()
+        moved["removed"].append(row.id)
+    return moved
+
+
+def _move_links(keep: int, other: int, now: dt.datetime) -> dict[str, list[int]]:
+    moved: dict[str, list[int]] = {"moved": [], "removed": []}
+    touched = []
+    for row in list(Link.select().where(Link.contact == other)):
+        touched.append(row.thread_id)
+        if Link.select().where(Link.thread == row.thread_id, Link.target == f"contact:{keep}").exists():
+            if row.removed_at is None:
+                Link.update(removed_at=now, removed_by="merge").where(Link.id == row.id).execute()
+                moved["removed"].append(row.id)
+        else:
+            Link.update(contact=keep, target=f"contact:{keep}").where(Link.id == row.id).execute()
+            moved["moved"].append(row.id)
+    _refresh(touched)
+    return moved
+
+
+@undo.reverses("merge")
+def _part(viewer: Viewer, facts: dict[str, Any]) -> bool:
+    keep, other = facts["keep"], facts["other"]
+    if not Contact.select().where(Contact.id == other, Contact.merged_into == keep).exists():
+        return False
+    Contact.update(merged_into=None, deleted_at=None, external_id=facts["external_id"]).where(Contact.id == other).execute()
+    ContactAddress.update(contact=other).where(ContactAddress.id.in_(facts["addresses"]), ContactAddress.contact == keep).execute()
+    for at in range(0, len(facts["participants"]), 500):
+        Participant.update(contact=other).where(Participant.id.in_(facts["participants"][at : at + 500])).execute()
+    RecordContact.delete().where(RecordContact.id.in_(facts["records"]["added"])).execute()
+    RecordContact.update(removed_at=None).where(RecordContact.id.in_(facts["records"]["removed"])).execute()
+    Link.update(contact=other, target=f"contact:{other}").where(Link.id.in_(facts["links"]["moved"])).execute()
+    Link.update(removed_at=None, removed_by=None).where(Link.id.in_(facts["links"]["removed"])).execute()
+    if facts.get("organisation"):
+        Contact.update(organisation=None).where(Contact.id == keep).execute()
+    _refresh({ident for (ident,) in Link.select(Link.thread).where(Link.contact.in_([keep, other])).tuples()})
+    beat(COMPANY_PULSE)
+    return True
+
+
+# --- organisations ------------------------------------------------------------------------------------------------
+
+
+def _organisation_views(found: Sequence[Any]) -> list[OrganisationView]:
+    ids = [row.id for row in found]
+    domains: dict[int, list[str]] = {ident: [] for ident in ids}
+    if ids:
+        query = OrganisationDomain.select(OrganisationDomain.organisation, OrganisationDomain.domain).where(OrganisationDomain.organisation.in_(ids))
+        for ident, domain in query.order_by(OrganisationDomain.domain).tuples():
+            domains[ident].append(domain)
+    return [OrganisationView(o.id, o.external_id, o.name, domains[o.id], o.created_at, o.updated_at) for o in found]
+
+
+def _organisation_row(ident: int) -> Any:
+    return Organisation.select().where(Organisation.id == ident, Organisation.deleted_at.is_null()).first() if is_id(ident) else None
+
+
+def get_organisation(organisation_id: int) -> OrganisationView | None:
+    found = _organisation_row(organisation_id)
+    return None if found is None else _organisation_views([found])[0]
+
+
+def organisations(cursor: str | None = None, limit: int = 50, q: str | None = None, external_id: str | None = None, domain: str | None = None) -> Page[OrganisationView]:
+    """Organisations, newest first."""
+    query = Organisation.select().where(Organisation.deleted_at.is_null())
+    if external_id is not None:
+        query = query.where(Organisation.external_id == external_id)
+    if domain is not None:
+        query = query.where(Organisation.id.in_(OrganisationDomain.select(OrganisationDomain.organisation).where(OrganisationDomain.domain == domain.lower())))
+    if (q or "").strip():
+        query = query.where(dialect.like(Organisation.name, dialect.contains((q or "").strip()[:200])))
+    found, after = _page(query, Organisation, cursor, limit)
+    return Page(_organisation_views(found), after)
+
+
+def create_organisation(viewer: Viewer, values: Mapping[str, Any]) -> OrganisationView:
+    """A new organisation: name, domains, external_id. Raises BadInput that names the place."""
+    now = dt.datetime.now(UTC)
+    with write():
+        _free_external_id(Organisation, values.get("external_id"), None)
+        row = Organisation.create(name=_name(values.get("name")), external_id=values.get("external_id"), created_at=now, updated_at=now)
+        _put_domains(row.id, values.get("domains") or ())
+        _tell("organisation.created", row.id, viewer, now)
+        return _organisation_views([row])[0]
+
+
+def _put_domains(organisation_id: int, domains: Iterable[str]) -> None:
+    written = list(dict.fromkeys(domain_of(value, f"domains.{at}") for at, value in enumerate(domains)))
+    if len(written) > MOST_ADDRESSES:
+        raise BadInput("domains", f"give at most {MOST_ADDRESSES} domains")
+    OrganisationDomain.delete().where(OrganisationDomain.organisation == organisation_id).execute()
+    for at, domain in enumerate(written):
+        if OrganisationDomain.select().where(OrganisationDomain.domain == domain).exists():
+            raise BadInput(f"domains.{at}", f"{domain} belongs to another organisation already")
+        OrganisationDomain.insert(domain=domain, organisation=organisation_id).execute()
+
+
+def update_organisation(viewer: Viewer, organisation_id: int, changes: Mapping[str, Any]) -> OrganisationView | None:
+    """Change what is given; None when there is no such organisation. Raises BadInput; nothing is half-done."""
+    now = dt.datetime.now(UTC)
+    with write():
+        row = _organisation_row(organisation_id)
+        if row is None:
+            return None
+        values: dict[str, Any] = {"updated_at": now}
+        if "name" in changes:
+            values["name"] = _name(changes["name"])
+        if "external_id" in changes:
+            _free_external_id(Organisation, changes["external_id"], row.id)
+            values["external_id"] = changes["external_id"]
+        if changes.get("domains") is not None:
+            _put_domains(row.id, changes["domains"])
+        Organisation.update(**values).where(Organisation.id == row.id).execute()
+        records.refresh_chips(Link.organisation == row.id)
+        _tell("organisation.changed", row.id, viewer, now)
+        return _organisation_views([_organisation_row(row.id)])[0]
+
+
+def delete_organisation(viewer: Viewer, organisation_id: int) -> bool:
+    """Remove an organisation from the pages; its people and records stay. False when there is no such organisation."""
+    with write():
+        if _organisation_row(organisation_id) is None:
+            return False
+        now = dt.datetime.now(UTC)
+        Organisation.update(deleted_at=now, external_id=None).where(Organisation.id == organisation_id).execute()
+        OrganisationDomain.delete().where(OrganisationDomain.organisation == organisation_id).execute()
+        Contact.update(organisation=None).where(Contact.organisation == organisation_id).execute()
+        Record.update(organisation=None).where(Record.organisation == organisation_id).execute()
+        _unlink_everywhere(viewer, Link.organisation == organisation_id, now)
+        note(viewer, "organisation-deleted", f"organisation:{organisation_id}", now)
+        _tell("organisation.deleted", organisation_id, viewer, now)
+    return True
+
+
+def organisation_threads(viewer: Viewer, organisation_id: int, cursor: str | None = None, limit: int = 50) -> Page[ThreadRow]:
+    """The threads on this organisation that the viewer may read, newest first."""
+    return records.threads_of(viewer, Link.organisation == organisation_id, cursor, limit)
+
+
+def organisation_records(organisation_id: int, seal: Seal) -> list[RecordView]:
+    """The organisation's records, open ones first."""
+    query = Record.select().where(Record.organisation == organisation_id, Record.status != "deleted")
+    return records.views(list(query.order_by((Record.status == "open").desc(), Record.updated_at.desc()).limit(200)), seal)

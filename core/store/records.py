@@ -1,0 +1,304 @@
+"""Deals, leads and projects: made, changed and listed, with the history of their status.
+
+Records are known to the whole company; the mail on them is shown through the visibility rule only.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core.errors import BadInput
+from core.store import dialect, drops, links, rows
+from core.store.company import beat
+from core.store.database import write
+from core.store.fields import UTC, to_micros
+from core.store.models import Contact, Event, Link, Organisation, Record, RecordContact, RecordHistory, Rep, Thread
+from core.store.paging import Page, cursor_of, read_cursor, sensible
+from core.store.rows import T, ThreadRow
+from core.store.seal import Seal
+from core.store.visibility import COMPANY_PULSE, Viewer, is_id, visible
+
+STATUSES: dict[str, tuple[str, ...]] = {
+    "deal": ("open", "won", "lost", "deleted"),
+    "lead": ("open", "converted", "archived", "deleted"),
+    "project": ("open", "completed", "canceled", "deleted"),
+}
+MOST_CONTACTS = 500
+_LONGEST = 500
+
+
+@dataclass(frozen=True, slots=True)
+class RecordView:
+    """A record as pages and the API show it; `bcc_address` is its own drop address (F5)."""
+
+    id: int
+    kind: str
+    external_id: str | None
+    title: str
+    status: str
+    contacts: list[int]
+    organisation: int | None
+    owner: int | None
+    bcc_address: str
+    created_at: dt.datetime
+    updated_at: dt.datetime
+    closed_at: dt.datetime | None
+    last_activity_at: dt.datetime | None
+
+
+# --- reading ------------------------------------------------------------------------------------------------------
+
+
+def views(found: Sequence[Any], seal: Seal) -> list[RecordView]:
+    """The records with their contacts and addresses, in two queries for all of them."""
+    ids = [record.id for record in found]
+    contacts: dict[int, list[int]] = {ident: [] for ident in ids}
+    addresses: dict[int, str] = {}
+    if ids:
+        standing = RecordContact.select(RecordContact.record, RecordContact.contact).where(RecordContact.record.in_(ids), RecordContact.removed_at.is_null())
+        for record_id, contact_id in standing.order_by(RecordContact.id).tuples():
+            contacts[record_id].append(contact_id)
+        addresses = drops.record_addresses(ids, seal)
+    return [
+        RecordView(
+            record.id, record.kind, record.external_id, record.title, record.status, contacts[record.id], record.organisation_id, record.owner_id,
+            addresses.get(record.id) or drops.record_address(record.id, seal, dt.datetime.now(UTC)), record.created_at, record.updated_at,
+            record.closed_at, record.last_activity_at,
+        )
+        for record in found
+    ]  # fmt: skip
+
+
+def get(kind: str, record_id: int, seal: Seal, *, deleted: bool = False) -> RecordView | None:
+    """One record of this kind; a deleted one only when it is asked for."""
+    if not is_id(record_id):
+        return None
+    found = Record.select().where(Record.id == record_id, Record.kind == kind).first()
+    if found is None or (found.status == "deleted" and not deleted):
+        return None
+    return views([found], seal)[0]
+
+
+def page(
+    kind: str, seal: Seal, cursor: str | None = None, limit: int = 50, q: str | None = None, external_id: str | None = None, status: str | None = None,
+    contact: int | None = None, organisation: int | None = None,
+) -> Page[RecordView]:  # fmt: skip
+    """Records of one kind, newest first. Deleted ones come only when their status or external id is asked for."""
+    after = read_cursor(cursor, 1)
+    query = Record.select().where(Record.kind == kind)
+    if external_id is not None:
+        query = query.where(Record.external_id == external_id)
+    elif status is None:
+        query = query.where(Record.status != "deleted")
+    if status is not None:
+        query = query.where(Record.status == status)
+    if (q or "").strip():
+        query = query.where(dialect.like(Record.title, dialect.contains((q or "").strip()[:200])))
+    if contact is not None:
+        standing = RecordContact.select(RecordContact.record).where(RecordContact.contact == contact, RecordContact.removed_at.is_null())
+        query = query.where(Record.id.in_(standing))
+    if organisation is not None:
+        query = query.where(Record.organisation == organisation)
+    if after is not None:
+        query = query.where(Record.id < after[0])
+    limit = sensible(limit)
+    found = list(query.order_by(Record.id.desc()).limit(limit + 1))
+    return Page(views(found[:limit], seal), cursor_of(found[limit - 1].id) if len(found) > limit else None)
+
+
+def threads(viewer: Viewer, record_id: int, cursor: str | None = None, limit: int = 50) -> Page[ThreadRow]:
+    """The threads on a record that this viewer may read, newest first."""
+    return threads_of(viewer, Link.record == record_id, cursor, limit)
+
+
+def threads_of(viewer: Viewer, linked: Any, cursor: str | None, limit: int) -> Page[ThreadRow]:
+    """The readable threads with a living link that meets the condition, newest first."""
+    ids = Link.select(Link.thread).where(linked & Link.removed_at.is_null())
+    return rows.page(viewer, [T.id.in_(ids)], visible(viewer, T), cursor, sensible(limit))
+
+
+def eligible_earlier_threads(viewer: Viewer, record_id: int, limit: int = 50) -> list[ThreadRow]:
+    """The viewer's own threads that began before the record was made, have its contacts in them and no record yet:
+    what "link these earlier threads?" offers (F41)."""
+    record = Record.select().where(Record.id == record_id).first() if is_id(record_id) else None
+    if record is None:
+        return []
+    standing = RecordContact.select(RecordContact.contact).where(RecordContact.record == record_id, RecordContact.removed_at.is_null())
+    linked = Link.select(Link.thread).where(Link.contact.in_(standing), Link.removed_at.is_null())
+    removed = Link.select(Link.thread).where(Link.record == record_id, Link.removed_at.is_null(False))
+    condition = visible(viewer, T) & (T.linked == False) & (T.started_at < record.created_at) & T.id.not_in(removed)  # noqa: E712
+    return rows.page(viewer, [rows.own(viewer) & T.id.in_(linked)], condition, None, sensible(limit)).items
+
+
+# --- writing ------------------------------------------------------------------------------------------------------
+
+_KNOWN = ("title", "status", "external_id", "contacts", "organisation", "owner", "created_at", "updated_at", "closed_at")
+
+
+def create(viewer: Viewer, kind: str, values: Mapping[str, Any], seal: Seal) -> RecordView:
+    """A new record with its history and its own drop address. Raises BadInput that names the place; nothing is half-done."""
+    now = dt.datetime.now(UTC)
+    with write():
+        checked = _checked(kind, values)
+        created_at = checked.get("created_at") or now
+        status = checked.get("status") or "open"
+        record = Record.create(
+            kind=kind, title=_title(checked.get("title")), status=status, external_id=checked.get("external_id"), organisation=checked.get("organisation"),
+            owner=checked.get("owner", viewer.rep_id), created_at=created_at, updated_at=checked.get("updated_at") or created_at,
+            closed_at=None if status == "open" else checked.get("closed_at") or now, last_activity_at=None,
+        )  # fmt: skip
+        _put_contacts(record.id, checked.get("contacts") or (), created_at)
+        _first_history(record, now)
+        drops.record_address(record.id, seal, now)
+        Event.insert(name=f"{kind}.created", at=now, facts={"id": record.id, "by": f"rep:{viewer.email}"}).execute()
+        beat(COMPANY_PULSE)
+        return views([Record.get_by_id(record.id)], seal)[0]
+
+
+def _first_history(record: Any, now: dt.datetime) -> None:
+    """A record was open from its beginning; when it is closed already, it was closed at its closing time."""
+    RecordHistory.insert(record=record.id, status="open", valid_from=record.created_at, learned_at=now).execute()
+    if record.status != "open":
+        RecordHistory.insert(record=record.id, status=record.status, valid_from=max(record.closed_at, record.created_at), learned_at=now).execute()
+
+
+def update(viewer: Viewer, kind: str, record_id: int, changes: Mapping[str, Any], seal: Seal) -> RecordView | None:
+    """Change what is given; None when there is no such record. Raises BadInput; nothing is half-done."""
+    if not is_id(record_id):
+        return None
+    now = dt.datetime.now(UTC)
+    with write():
+        record = Record.select().where(Record.id == record_id, Record.kind == kind).first()
+        if record is None:
+            return None
+        checked = _checked(kind, changes, record_id)
+        if "title" in checked:
+            checked["title"] = _title(checked["title"])
+        contacts = checked.pop("contacts", None)
+        if contacts is not None:
+            _put_contacts(record_id, contacts, now)
+        _change_status(record, checked, now)
+        Record.update(**{"updated_at": now, **{name: value for name, value in checked.items() if name != "created_at" or value is not None}}).where(
+            Record.id == record_id
+        ).execute()
+        if record.title != checked.get("title", record.title):
+            refresh_chips(Link.record == record_id)
+        Event.insert(name=f"{kind}.changed", at=now, facts={"id": record_id, "by": f"rep:{viewer.email}"}).execute()
+        beat(COMPANY_PULSE)
+        return views([Record.get_by_id(record_id)], seal)[0]
+
+
+def _change_status(record: Any, checked: dict[str, Any], now: dt.datetime) -> None:
+    """Write the history of a changed status and keep the closing time true to it."""
+    status = checked.get("status") or record.status
+    if "updated_at" in checked and checked["updated_at"] is None:
+        del checked["updated_at"]
+    if status == record.status:
+        if status == "open":
+            checked.pop("closed_at", None)
+        return
+    since = now if status == "open" else checked.get("closed_at") or now
+    checked["closed_at"] = None if status == "open" else since
+    RecordHistory.insert(record=record.id, status=status, valid_from=since, learned_at=now).execute()
+
+
+def delete(viewer: Viewer, kind: str, record_id: int) -> bool:
+    """Give a record the status "deleted": its mail and its address stay. False when there is no such record."""
+    if not is_id(record_id):
+        return False
+    now = dt.datetime.now(UTC)
+    with write():
+        record = Record.select().where(Record.id == record_id, Record.kind == kind, Record.status != "deleted").first()
+        if record is None:
+            return False
+        Record.update(status="deleted", closed_at=record.closed_at or now, updated_at=now).where(Record.id == record_id).execute()
+        RecordHistory.insert(record=record_id, status="deleted", valid_from=now, learned_at=now).execute()
+        Event.insert(name=f"{kind}.deleted", at=now, facts={"id": record_id, "by": f"rep:{viewer.email}"}).execute()
+        beat(COMPANY_PULSE)
+    return True
+
+
+def refresh_chips(linked: Any) -> None:
+    """Show a changed title in the inbox rows of the threads linked to it, inside the caller's transaction."""
+    for (thread_id,) in list(Link.select(Link.thread).where(linked & Link.removed_at.is_null()).tuples()):
+        Thread.update(chips=links.chips(thread_id)).where(Thread.id == thread_id).execute()
+
+
+def _title(value: Any) -> str:
+    title = " ".join(str(value or "").split())
+    if not title:
+        raise BadInput("title", "give the record a title")
+    if len(title) > _LONGEST:
+        raise BadInput("title", f"use at most {_LONGEST} characters")
+    return title
+
+
+def _checked(kind: str, values: Mapping[str, Any], record_id: int | None = None) -> dict[str, Any]:
+    """The values as they may be written. Raises BadInput with the place."""
+    checked = {name: values[name] for name in _KNOWN if name in values}
+    status = checked.get("status")
+    if status is not None and status not in STATUSES[kind]:
+        raise BadInput("status", f"use one of {', '.join(STATUSES[kind])}")
+    if "status" in checked and status is None:
+        del checked["status"]
+    if checked.get("external_id"):
+        taken = Record.select().where(Record.kind == kind, Record.external_id == checked["external_id"])
+        if (taken if record_id is None else taken.where(Record.id != record_id)).exists():
+            raise BadInput("external_id", f"another {kind} has this one already")
+    demand_id(Organisation, checked.get("organisation"), "organisation", "there is no such organisation")
+    demand_id(Rep, checked.get("owner"), "owner", "there is no such rep")
+    if checked.get("contacts") is not None:
+        checked["contacts"] = _known_contacts(checked["contacts"])
+    return checked
+
+
+def demand_id(table: Any, ident: int | None, place: str, sentence: str) -> None:
+    if ident is None:
+        return
+    query = table.select().where(table.id == ident) if is_id(ident) else None
+    if query is not None and hasattr(table, "deleted_at"):
+        query = query.where(table.deleted_at.is_null())
+    if query is None or not query.exists():
+        raise BadInput(place, sentence)
+
+
+def _known_contacts(ids: Iterable[int]) -> list[int]:
+    wanted = list(dict.fromkeys(ids))
+    if len(wanted) > MOST_CONTACTS:
+        raise BadInput("contacts", f"name at most {MOST_CONTACTS} contacts")
+    asked = [ident for ident in wanted if is_id(ident)]
+    known = {ident for (ident,) in Contact.select(Contact.id).where(Contact.id.in_(asked), Contact.deleted_at.is_null()).tuples()} if asked else set()
+    for at, ident in enumerate(wanted):
+        if ident not in known:
+            raise BadInput(f"contacts.{at}", f"there is no contact {ident}")
+    return wanted
+
+
+def _put_contacts(record_id: int, contacts: Sequence[int], now: dt.datetime) -> None:
+    """Let exactly these contacts stand on the record; who goes keeps a row with the time."""
+    standing = RecordContact.select(RecordContact.contact).where(RecordContact.record == record_id, RecordContact.removed_at.is_null())
+    present = {ident for (ident,) in standing.tuples()}
+    gone = present - set(contacts)
+    if gone:
+        RecordContact.update(removed_at=now).where(RecordContact.record == record_id, RecordContact.contact.in_(gone)).execute()
+    for ident in contacts:
+        if ident not in present:
+            RecordContact.insert(record=record_id, contact=ident, added_at=now).on_conflict(
+                conflict_target=[RecordContact.record, RecordContact.contact], update={RecordContact.added_at: now, RecordContact.removed_at: None}
+            ).execute()
+
+
+def touch(record_ids: Iterable[int], at: dt.datetime) -> None:
+    """Note the newest activity of records, inside the caller's transaction."""
+    for record_id in record_ids:
+        newer = Record.last_activity_at.is_null() | (Record.last_activity_at < to_micros(at))
+        Record.update(last_activity_at=at).where((Record.id == record_id) & newer).execute()
+
+
+def history(record_id: int) -> list[tuple[str, dt.datetime, dt.datetime]]:
+    """The statuses of a record in order: (status, from when on, when we learned of it)."""
+    query = RecordHistory.select(RecordHistory.status, RecordHistory.valid_from, RecordHistory.learned_at).where(RecordHistory.record == record_id)
+    return list(query.order_by(RecordHistory.valid_from, RecordHistory.id).tuples())

@@ -1,0 +1,137 @@
+"""The rows of the inbox: read from the thread's own row alone, by key, newest first."""
+
+from __future__ import annotations
+
+import datetime as dt
+import heapq
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from peewee import JOIN, SQL
+
+from core.store.database import main_db
+from core.store.fields import from_micros, to_micros
+from core.store.models import Rep, Thread, ThreadState
+from core.store.paging import Page, cursor_of, read_cursor
+from core.store.visibility import Viewer, listed, visible
+
+# Aliases with names of their own, so that conditions in plain SQL can name them: t is the thread, s the reader's state.
+T: Any = Thread.alias("t")
+S: Any = ThreadState.alias("s")
+O: Any = Rep.alias("o")  # noqa: E741 - the owner
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadRow:
+    """What the inbox shows of a thread. `redacted`: an admin's row of another's private thread, without what was written."""
+
+    id: int
+    owner_id: int
+    owner: str
+    owner_name: str
+    sharing: str
+    subject: str
+    who: str
+    snippet: str
+    started_at: dt.datetime
+    last_at: dt.datetime
+    message_count: int
+    chips: list[dict[str, Any]]
+    waiting: str | None
+    waiting_reason: str
+    linked: bool
+    has_attachment: bool
+    badge: str
+    conversation_id: str
+    unread: bool
+    archived: bool
+    redacted: bool = False
+
+
+_COLUMNS = (
+    T.id, T.owner, O.email, O.name, T.sharing, T.subject, T.who, T.snippet, T.started_at, T.last_at, T.message_count, T.chips, T.waiting,
+    T.waiting_reason, T.linked, T.has_attachment, T.badge, T.conversation_id, S.seen_at, S.archived_at,
+)  # fmt: skip
+
+
+def _select(viewer: Viewer) -> Any:
+    return (
+        T.select(*_COLUMNS)
+        .join(O, on=(O.id == T.owner), src=T)
+        .join(S, JOIN.LEFT_OUTER, on=((S.thread == T.id) & (S.rep == viewer.rep_id)), src=T)
+    )
+
+
+def _row(viewer: Viewer, values: Sequence[Any]) -> ThreadRow:
+    seen_at, archived_at = values[18:]
+    state = [seen_at is None or seen_at < values[9], archived_at is not None]
+    row = ThreadRow(*[*values[:18], *state])
+    return row if row.owner_id == viewer.rep_id or row.sharing == "company" else _redacted(row)
+
+
+def _redacted(row: ThreadRow) -> ThreadRow:
+    """Who, when and state: what an admin may know of another's private thread."""
+    return ThreadRow(
+        row.id, row.owner_id, row.owner, row.owner_name, row.sharing, "", "", "", row.started_at, row.last_at, row.message_count, [],
+        row.waiting, "", row.linked, False, row.badge, row.conversation_id, False, row.archived, True,
+    )  # fmt: skip
+
+
+def run(viewer: Viewer, query: Any) -> list[ThreadRow]:
+    return [_row(viewer, values) for values in query.tuples()]
+
+
+def one(viewer: Viewer, thread_id: int) -> ThreadRow | None:
+    """The row of a thread that stands in this viewer's lists."""
+    found = run(viewer, _select(viewer).where(listed(viewer, T) & (T.id == thread_id)))
+    return found[0] if found else None
+
+
+def many(viewer: Viewer, thread_ids: Sequence[int], *, readable: bool = True) -> list[ThreadRow]:
+    """The rows of these threads, in the given order, without those that are not for this viewer."""
+    if not thread_ids:
+        return []
+    rule = visible(viewer, T) if readable else listed(viewer, T)
+    found = {row.id: row for row in run(viewer, _select(viewer).where(rule & T.id.in_(list(thread_ids))))}
+    return [found[thread_id] for thread_id in thread_ids if thread_id in found]
+
+
+Branch = Any  # a condition on T that one index answers in the order of the list
+
+
+def own(viewer: Viewer) -> Branch:
+    return T.owner == viewer.rep_id
+
+
+def others_shared(viewer: Viewer) -> Branch:
+    return (T.sharing == "company") & (T.owner != viewer.rep_id)
+
+
+def others_private(viewer: Viewer) -> Branch:
+    return (T.sharing == "private") & (T.owner != viewer.rep_id)
+
+
+def page(viewer: Viewer, branches: Iterable[Branch], condition: Any, cursor: str | None, limit: int) -> Page[ThreadRow]:
+    """The newest threads of several branches: each is walked along its own index, and the heads are merged.
+
+    One query over "mine or shared" would sort every thread of the company; two short walks touch a page each.
+    """
+    after = read_cursor(cursor, 2)
+    rule = listed(viewer, T)
+    if after is not None:
+        moment = from_micros(after[0])
+        rule &= (T.last_at <= moment) & ((T.last_at < moment) | (T.id < after[1]))
+    if condition is not None:
+        rule &= condition
+    order: Callable[[ThreadRow], tuple[int, int]] = lambda row: (-to_micros(row.last_at), -row.id)  # noqa: E731
+    walks = [run(viewer, _select(viewer).where(branch & rule).order_by(T.last_at.desc(), T.id.desc()).limit(limit + 1)) for branch in branches]
+    merged = list(heapq.merge(*walks, key=order))
+    shown = merged[:limit]
+    more = len(merged) > limit
+    return Page(shown, cursor_of(to_micros(shown[-1].last_at), shown[-1].id) if more and shown else None)
+
+
+def plain(condition: str, params: Sequence[Any] = ()) -> Any:
+    """A condition in plain SQL over t (thread) and s (state), with `?` for parameters, as a part of a query."""
+    return SQL(f"({condition})".replace("?", main_db.obj.param), list(params))

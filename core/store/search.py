@@ -1,0 +1,570 @@
+"""Search: what people type, understood without ever raising, answered from the index, newest first.
+
+The language: words, "phrases", `-word`, OR, brackets, `beginning*`, and operators (`from:`, `is:unlinked`, `before:` …, see
+docs/api.md). Text is answered by the index, in which the visibility rule is a term; every mail that comes out of it is
+checked once more against the thread's own row, which is the truth.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from peewee import JOIN
+
+from core.reasons import N_
+from core.store import dialect, words
+from core.store.database import main_db
+from core.store.dialect import Phrase
+from core.store.fields import to_micros
+from core.store.models import Attachment, Message, Participant, Rep, Thread
+from core.store.paging import cursor_of, read_cursor
+from core.store.rows import S, T, plain
+from core.store.visibility import Viewer, visible
+
+MOST_CHARACTERS = 256
+MOST_TERMS = 16
+MOST_DEPTH = 10
+INDEXED = 200_000  # characters of text a mail
+
+# --- writing the index --------------------------------------------------------------------------------------------
+
+
+def create_tables() -> None:
+    """Make the index; called by the migration."""
+    dialect.create_search()
+
+
+def access_terms(owner_id: int, shared: bool) -> list[str]:
+    return [f"o{owner_id}", "shared"] if shared else [f"o{owner_id}"]
+
+
+def index(
+    message_id: int, *, owner_id: int, shared: bool, subject: str, people: Iterable[tuple[str, str | None, str]], body: str, files: Iterable[str] = (),
+    fresh: bool = False,
+) -> None:  # fmt: skip
+    """Index a mail inside the caller's transaction. `people`: (role, name, address); `body`: its new text; `fresh`: it was never indexed."""
+    columns = {
+        "subject": words.to_index(subject[:2000]),
+        "names": words.of_people(people),
+        "body": dialect.words_of(body[:INDEXED]),
+        "files": words.to_index(" ".join(files)[:20_000]),
+    }
+    dialect.write_entry(message_id, columns, access_terms(owner_id, shared), fresh=fresh)
+
+
+def index_message(message_id: int) -> None:
+    """Index a mail anew from what is stored of it (after an upgrade of the words)."""
+    row = Message.get_by_id(message_id)
+    people = list(Participant.select(Participant.role, Participant.name, Participant.address).where(Participant.message == message_id).tuples())
+    files = [name for (name,) in Attachment.select(Attachment.filename).where(Attachment.message == message_id).tuples()]
+    body = f"{(row.forward or {}).get('note', '')} {(row.forward or {}).get('body') or row.text}"
+    index(message_id, owner_id=row.owner_id, shared=row.thread.sharing == "company", subject=row.subject, people=people, body=body, files=files)
+    if row.deleted_at is not None or row.thread.deleted_at is not None:
+        dialect.write_access([message_id], [])
+
+
+def remove(message_id: int) -> None:
+    """Take a mail out of the index for good."""
+    dialect.remove_entries([message_id])
+
+
+def set_access(thread_id: int) -> None:
+    """Bring the access terms of a thread's mails to its owner and sharing; deleted mails are found by nobody."""
+    thread = Thread.select(Thread.owner, Thread.sharing, Thread.deleted_at).where(Thread.id == thread_id).tuples().first()
+    if thread is None:
+        return
+    owner_id, sharing, deleted_at = thread
+    rows = list(Message.select(Message.id, Message.deleted_at).where(Message.thread == thread_id).tuples())
+    gone = [ident for ident, deleted in rows if deleted is not None or deleted_at is not None]
+    there = [ident for ident, deleted in rows if deleted is None and deleted_at is None]
+    dialect.write_access(there, access_terms(owner_id, sharing == "company"))
+    dialect.write_access(gone, [])
+
+
+# --- reading what was typed ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Text:
+    """Words to be found in the index."""
+
+    phrase: Phrase
+    shown: str
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A condition in plain SQL: over t and s, or (`of_mail`) over a mail m."""
+
+    sql: str
+    params: tuple[Any, ...]
+    shown: str
+    of_mail: bool = False
+
+
+@dataclass(frozen=True)
+class Every:
+    parts: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Either:
+    parts: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Not:
+    part: Node
+
+
+Node = Text | Fact | Every | Either | Not
+
+
+@dataclass
+class Query:
+    """What was understood: the part for the index, the conditions beside it, and the sentences about it."""
+
+    text: str | None = None  # in the language of the index, None when no word must be found
+    condition: str = ""  # over t, s
+    params: list[Any] = field(default_factory=list)
+    mail_condition: str = ""  # over m (and t, s), for the mails that the index gave
+    mail_params: list[Any] = field(default_factory=list)
+    of_mail: tuple[Node, ...] = ()  # what mail_condition was made from
+    understood: str = ""
+    notes: tuple[str, ...] = ()
+    held: bool = False  # is:held: asks about mail that is in no thread
+
+
+_TOKEN = re.compile(
+    r"""\s*(?: (?P<open>\() | (?P<close>\)) | (?P<minus>-)(?=[^\s-])
+      | (?P<name>[a-z_]{2,10}):(?P<value>"[^"]*"?|[^\s()"]*)
+      | "(?P<phrase>[^"]*)"? | (?P<word>[^\s()"]+) )""",
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+@dataclass
+class _Reader:
+    """One pass over the typed text. Whatever is no grammar is text; nothing raises."""
+
+    viewer: Viewer
+    now: dt.datetime
+    zone: dt.tzinfo
+    notes: list[str] = field(default_factory=list)
+    held: bool = False
+    terms: int = 0
+
+    def read(self, text: str) -> Node:
+        self.tokens = [match for match in _TOKEN.finditer(text[:MOST_CHARACTERS]) if match.group().strip()]
+        self.at = 0
+        parts: list[Node] = []
+        while self.at < len(self.tokens):  # a closing bracket too many is passed over
+            parts.append(self._either(0))
+            if self.at < len(self.tokens) and self.tokens[self.at]["close"]:
+                self.at += 1
+        if len(text) > MOST_CHARACTERS:
+            self.notes.append(N_("Only the first 256 characters were looked at."))
+        return Every(tuple(parts))
+
+    def _either(self, depth: int) -> Node:
+        parts = [self._all(depth)]
+        while self._is_or():
+            self.at += 1
+            parts.append(self._all(depth))
+        kept = tuple(part for part in parts if part != Every(()))
+        return kept[0] if len(kept) == 1 else Either(kept) if kept else Every(())
+
+    def _is_or(self) -> bool:
+        return self.at < len(self.tokens) and self.tokens[self.at]["word"] == "OR"
+
+    def _all(self, depth: int) -> Node:
+        parts: list[Node] = []
+        while self.at < len(self.tokens) and not self.tokens[self.at]["close"] and not self._is_or():
+            node = self._one(depth)
+            if node is not None:
+                parts.append(node)
+        return parts[0] if len(parts) == 1 else Every(tuple(parts))
+
+    def _one(self, depth: int) -> Node | None:
+        token = self.tokens[self.at]
+        self.at += 1
+        if token["minus"]:
+            inner = self._one(depth) if self.at < len(self.tokens) and not self.tokens[self.at]["close"] else None
+            return None if inner is None else Not(inner)
+        if token["open"]:
+            if depth >= MOST_DEPTH:
+                return None
+            node = self._either(depth + 1)
+            if self.at < len(self.tokens) and self.tokens[self.at]["close"]:
+                self.at += 1
+            return None if node == Every(()) else node
+        self.terms += 1
+        if self.terms > MOST_TERMS:
+            if self.terms == MOST_TERMS + 1:
+                self.notes.append(N_("Only the first 16 terms were looked at."))
+            return None
+        if token["name"]:
+            return self._operator(token)
+        if token["phrase"] is not None:
+            return self._text(token["phrase"], "", f'"{token["phrase"]}"')
+        return self._text(token["word"], "", token["word"])
+
+    def _text(self, typed: str, column: str, shown: str) -> Node | None:
+        found, beginning = words.to_ask(typed)
+        if not found:
+            return None
+        starred = typed.endswith("*") and len(found[-1]) >= 3
+        return Text(Phrase(tuple(found), column, beginning or starred), shown)
+
+    def _operator(self, token: re.Match[str]) -> Node | None:
+        name, raw = token["name"].lower(), token["value"]
+        value = raw.strip('"').strip()
+        answer = _OPERATORS.get(name)
+        if answer is None:  # http://…, re:hello and 12:30 are text
+            return self._text(f"{token['name']}:{value}", "", f"{token['name']}:{raw}")
+        node = answer(self, name, value) if value else None
+        if node is None:
+            self.notes.append(f"{name}:{value}")
+        return node
+
+
+def _person(reader: _Reader, name: str, value: str) -> Node | None:
+    found, beginning = words.ask_for_person(words.ROLES[name], value)
+    return Text(Phrase(tuple(found), "names", beginning), f"{name}:{value}") if found else None
+
+
+def _column(reader: _Reader, name: str, value: str) -> Node | None:
+    return reader._text(value, {"subject": "subject", "filename": "files"}[name], f"{name}:{value}")
+
+
+def _has(reader: _Reader, name: str, value: str) -> Node | None:
+    shown = f"has:{value.lower()}"
+    if value.lower() in ("attachment", "attachments", "file"):
+        return Fact("EXISTS (SELECT 1 FROM attachment a WHERE a.message_id = m.id)", (), shown, of_mail=True)
+    if value.lower() == "link":
+        return Fact("EXISTS (SELECT 1 FROM link l WHERE l.thread_id = t.id AND l.removed_at IS NULL)", (), shown)
+    return None
+
+
+def _day(text: str) -> dt.date | None:
+    try:
+        return dt.date.fromisoformat(text.replace("/", "-"))
+    except ValueError:
+        return None
+
+
+def _date(reader: _Reader, name: str, value: str) -> Node | None:
+    """Days in the reader's zone, half-open: `after:` includes its day, `before:` excludes it."""
+    day = _day(value)
+    if day is None or not 1970 <= day.year <= 9000:
+        return None
+    start = to_micros(dt.datetime(day.year, day.month, day.day, tzinfo=reader.zone).astimezone(dt.UTC))
+    return Fact(f"m.date {'>=' if name == 'after' else '<'} ?", (start,), f"{name}:{day}", of_mail=True)
+
+
+_AGE = re.compile(r"(\d{1,4})([dwmy])")
+_DAYS = {"d": 1, "w": 7, "m": 30, "y": 365}
+
+
+def _age(reader: _Reader, name: str, value: str) -> Node | None:
+    found = _AGE.fullmatch(value.lower())
+    if found is None:
+        return None
+    days = min(int(found[1]) * _DAYS[found[2]], 20_000)
+    moment = max(to_micros(reader.now - dt.timedelta(days=days)), 0)
+    return Fact(f"m.date {'<' if name == 'older_than' else '>='} ?", (moment,), f"{name}:{value.lower()}", of_mail=True)
+
+
+_IS = {
+    "unread": "(s.seen_at IS NULL OR s.seen_at < t.last_at)",
+    "read": "s.seen_at >= t.last_at",
+    "archived": "s.archived_at IS NOT NULL",
+    "linked": "t.linked",
+    "unlinked": "NOT t.linked",
+    "private": "t.sharing = 'private'",
+    "company": "t.sharing = 'company'",
+    "shared": "t.sharing = 'company'",
+    "waiting": "t.waiting IS NOT NULL",
+}
+
+
+def _is(reader: _Reader, name: str, value: str) -> Node | None:
+    if value.lower() == "held":
+        reader.held = True
+        return Fact("1 = 0", (), "is:held")
+    sql = _IS.get(value.lower())
+    return Fact(sql, (), f"is:{value.lower()}") if sql else None
+
+
+_LIVE = "FROM link l JOIN {table} x ON x.id = l.{column} WHERE l.removed_at IS NULL AND l.kind = ?"
+
+
+def _linked(reader: _Reader, name: str, value: str) -> Node | None:
+    """By id, or by a part of the title."""
+    kind = {"org": "organisation"}.get(name, name)
+    column = {"contact": "contact_id", "organisation": "organisation_id"}.get(kind, "record_id")
+    shown = f"{name}:{value}"
+    if value.isascii() and value.isdigit() and len(value) < 19:
+        return Fact(f"EXISTS (SELECT 1 FROM link l WHERE l.thread_id = t.id AND l.removed_at IS NULL AND l.kind = ? AND l.{column} = ?)", (kind, int(value)), shown)
+    table, title = {"contact_id": ("contact", "name"), "organisation_id": ("organisation", "name")}.get(column, ("record", "title"))
+    live = _LIVE.format(table=table, column=column)
+    return Fact(f"t.id IN (SELECT l.thread_id {live} AND lower(x.{title}) LIKE lower(?) ESCAPE '\\')", (kind, dialect.contains(value)), shown)
+
+
+_Operator = Callable[[_Reader, str, str], "Node | None"]
+_OPERATORS: dict[str, _Operator] = {
+    **dict.fromkeys(("from", "to", "cc"), _person),
+    **dict.fromkeys(("subject", "filename"), _column),
+    "has": _has,
+    **dict.fromkeys(("before", "after"), _date),
+    **dict.fromkeys(("older_than", "newer_than"), _age),
+    "is": _is,
+    **dict.fromkeys(("deal", "lead", "project", "org", "organisation", "contact"), _linked),
+}
+
+# --- from what was understood to a query --------------------------------------------------------------------------
+
+
+def _shown(node: Node) -> str:
+    """The query as it was understood, for below the search box."""
+    if isinstance(node, Text | Fact):
+        return node.shown
+    if isinstance(node, Not):
+        return "-" + (f"({_shown(node.part)})" if isinstance(node.part, Every | Either) else _shown(node.part))
+    if isinstance(node, Every):
+        return " ".join(f"({_shown(part)})" if isinstance(part, Either) and len(node.parts) > 1 else _shown(part) for part in node.parts)
+    return " OR ".join(_shown(part) for part in node.parts)
+
+
+def _wanted(node: Node) -> str | None:
+    """The node in the language of the index; None when a fact stands in it or nothing in it must be found."""
+    if isinstance(node, Text):
+        return dialect.phrase(node.phrase)
+    if isinstance(node, Either):
+        each = [_wanted(part) for part in node.parts]
+        return None if None in each else dialect.either([part for part in each if part])
+    if isinstance(node, Every) and node.parts:
+        return _wanted_all(node.parts)
+    return None
+
+
+def _wanted_all(parts: Sequence[Node]) -> str | None:
+    wanted = [_wanted(part) for part in parts if not isinstance(part, Not)]
+    unwanted = [_wanted(part.part) for part in parts if isinstance(part, Not)]
+    if not wanted or None in wanted or None in unwanted:
+        return None
+    query = dialect.both([part for part in wanted if part])
+    return dialect.without(query, [part for part in unwanted if part]) if unwanted else query
+
+
+class _Sql:
+    """A node as a condition in plain SQL over t, s and one mail m."""
+
+    def __init__(self, viewer: Viewer) -> None:
+        self.access = access_terms(viewer.rep_id, True)
+        self.params: list[Any] = []
+
+    def write(self, node: Node) -> str:
+        if isinstance(node, Text):
+            self.params.append(dialect.within(dialect.phrase(node.phrase), self.access))
+            return f"m.id IN ({dialect.all_hits()})"
+        if isinstance(node, Fact):
+            self.params += node.params
+            return node.sql
+        if isinstance(node, Not):
+            return f"NOT COALESCE(({self.write(node.part)}), FALSE)"
+        joined = " AND " if isinstance(node, Every) else " OR "
+        return "(" + joined.join(self.write(part) for part in node.parts) + ")" if node.parts else "TRUE"
+
+
+def _of_mail(node: Node) -> bool:
+    """True when the node asks about single mails, not about the thread alone."""
+    if isinstance(node, Text):
+        return True
+    if isinstance(node, Fact):
+        return node.of_mail
+    if isinstance(node, Not):
+        return _of_mail(node.part)
+    return any(_of_mail(part) for part in node.parts)
+
+
+def _flat(node: Node) -> list[Node]:
+    """The parts that must all hold."""
+    if isinstance(node, Every):
+        return [inner for part in node.parts for inner in _flat(part)]
+    return [node]
+
+
+def understand(viewer: Viewer, text: str, now: dt.datetime | None = None) -> Query:
+    """Read what was typed. Never raises; what was not understood stands in `notes`."""
+    now = now or dt.datetime.now(dt.UTC)
+    reader = _Reader(viewer, now, _zone(viewer) if ":" in text else dt.UTC)
+    node = reader.read(text.replace("\x00", " "))
+    query = Query(understood=_shown(node), notes=tuple(reader.notes), held=reader.held)
+    parts = _flat(node)
+    positive = [part for part in parts if _wanted(part) is not None]
+    negative = [part for part in parts if isinstance(part, Not) and _wanted(part.part) is not None] if positive else []
+    if positive:
+        query.text = dialect.within(_wanted_all([*positive, *negative]) or "", access_terms(viewer.rep_id, True))
+    rest = [part for part in parts if part not in positive and part not in negative]
+    of_thread = [part for part in rest if not _of_mail(part)]
+    of_mail = [part for part in rest if _of_mail(part)]
+    if of_thread:
+        sql = _Sql(viewer)
+        query.condition = sql.write(Every(tuple(of_thread)))
+        query.params = sql.params
+    if of_mail:
+        sql = _Sql(viewer)
+        query.mail_condition = sql.write(Every(tuple(of_mail)))
+        query.mail_params = sql.params
+        query.of_mail = tuple(of_mail)
+    return query
+
+
+def _zone(viewer: Viewer) -> dt.tzinfo:
+    row = Rep.select(Rep.time_zone).where(Rep.id == viewer.rep_id).tuples().first()
+    try:
+        return ZoneInfo(row[0]) if row else dt.UTC
+    except (KeyError, ValueError, OSError):
+        return dt.UTC
+
+
+_SOME_MAIL = "EXISTS (SELECT 1 FROM message m WHERE m.thread_id = t.id AND m.deleted_at IS NULL AND {})"
+
+
+def condition_of(viewer: Viewer, query: Query) -> Any:
+    """The conditions of a query without text, on threads; None when it sets none.
+
+    One mail of the thread must meet all that is asked of a mail; what is excluded may stand in none of them.
+    """
+    parts, params = [], []
+    if query.condition:
+        parts.append(query.condition)
+        params += query.params
+    asked = tuple(part for part in query.of_mail if not isinstance(part, Not))
+    if asked:
+        sql = _Sql(viewer)
+        parts.append(_SOME_MAIL.format(sql.write(Every(asked))))
+        params += sql.params
+    for part in query.of_mail:
+        if isinstance(part, Not):
+            sql = _Sql(viewer)
+            parts.append("NOT " + _SOME_MAIL.format(sql.write(part.part)))
+            params += sql.params
+    return plain(" AND ".join(parts), params) if parts else None
+
+
+# --- finding ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A thread that was found, and its newest mail that matches."""
+
+    thread_id: int
+    message_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    hits: list[Hit]
+    next: str | None = None
+    understood: str = ""
+    notes: tuple[str, ...] = ()
+    held: bool = False
+
+
+M: Any = Message.alias("m")
+_CHUNK = 200
+TOO_SLOW = N_("The search was stopped because it took too long; add a word or a date to narrow it down.")
+
+
+def find(viewer: Viewer, text: str, cursor: str | None = None, limit: int = 50, condition: Any = None) -> Found:
+    """The threads with a mail that matches, newest mail first. Never raises but BadInput for a cursor that is none of ours.
+
+    `condition` limits the threads further (over t and s). A text in which no word must be found gives no hits here:
+    `core.store.threads.page` answers it by walking the inbox.
+    """
+    query = understand(viewer, text)
+    return find_query(viewer, query, cursor, limit, condition)
+
+
+def find_query(viewer: Viewer, query: Query, cursor: str | None, limit: int, condition: Any = None) -> Found:
+    after = read_cursor(cursor, 1)
+    before = after[0] if after else 2**62
+    if query.text is None or before <= 0:
+        return Found([], None, query.understood, query.notes, query.held)
+    found: dict[int, int] = {}
+    place: int | None = before
+    try:
+        with dialect.patience():
+            place = _collect(viewer, query, before, limit, condition, found)
+        notes = query.notes
+    except dialect.TooSlow:
+        notes, place = (*query.notes, TOO_SLOW), None
+    hits = [Hit(thread, message) for thread, message in found.items()][:limit]
+    return Found(hits, cursor_of(place) if place is not None else None, query.understood, notes, query.held)
+
+
+def _collect(viewer: Viewer, query: Query, before: int, limit: int, condition: Any, found: dict[int, int]) -> int | None:
+    """Fill `found` up to the limit; gives the id below which the next page goes on, or None at the end."""
+    began, chunk = before, _CHUNK
+    while True:
+        ids = dialect.hits(query.text or "", before, chunk)
+        fresh = [(message, thread) for message, thread in _checked(viewer, query, ids, condition) if thread not in found]
+        shown_before = _shown_before(viewer, query, {thread for _, thread in fresh}, began, condition)
+        for message, thread in fresh:
+            if thread in found or thread in shown_before:
+                continue
+            if len(found) == limit:
+                return before
+            found[thread] = message
+            before = message
+        if len(ids) < chunk:
+            return None
+        before = ids[-1]
+        chunk = min(chunk * 2, 3200)
+
+
+def _checked(viewer: Viewer, query: Query, ids: Sequence[int], condition: Any) -> list[tuple[int, int]]:
+    """Of these mails those that the rows let this viewer see and that meet the conditions: (mail, thread), newest first."""
+    checked: list[tuple[int, int]] = []
+    for at in range(0, len(ids), 500):
+        rows = _mails(viewer, query, condition).where(M.id.in_(list(ids[at : at + 500])))
+        checked += [(int(message), int(thread)) for message, thread in rows.tuples()]
+    return checked
+
+
+def _mails(viewer: Viewer, query: Query, condition: Any) -> Any:
+    # A cross join keeps SQLite from starting at the threads: it would walk everything that the viewer may see.
+    rows = (
+        M.select(M.id, M.thread)
+        .join(T, JOIN.CROSS)
+        .join(S, JOIN.LEFT_OUTER, on=((S.thread == T.id) & (S.rep == viewer.rep_id)), src=T)
+        .where((T.id == M.thread) & visible(viewer, T) & M.deleted_at.is_null())
+        .order_by(M.id.desc())
+    )
+    if query.condition:
+        rows = rows.where(plain(query.condition, query.params))
+    if query.mail_condition:
+        rows = rows.where(plain(query.mail_condition, query.mail_params))
+    return rows if condition is None else rows.where(condition)
+
+
+def _shown_before(viewer: Viewer, query: Query, threads: set[int], began: int, condition: Any) -> set[int]:
+    """Of these threads those that a page before has shown already by a newer mail."""
+    if not threads or began >= 2**62:
+        return set()
+    newer = dict(_mails(viewer, query, condition).where(M.thread.in_(list(threads)), M.id >= began).tuples())
+    return {newer[message] for message in dialect.hits_among(query.text or "", list(newer)[:5000])}
+
+
+def still_true() -> bool:
+    """True when the index can be read at all: asked by the health command."""
+    main_db.execute_sql("SELECT 1 FROM search LIMIT 1")
+    return True

@@ -1,0 +1,88 @@
+"""The pages. `install(app, house)` puts them on a Flask app: one module a noun, each with a blueprint named `pages`."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib
+import pkgutil
+from typing import Any
+
+from flask import Flask, g, request
+from flask.sessions import SecureCookieSessionInterface
+from flask_wtf import CSRFProtect
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from core.house import House
+from core.store.database import connected
+
+FORM_LIMIT = 2 * 1024 * 1024  # bytes of a posted form; the API and the webhooks have limits of their own
+
+
+class _Sessions(SecureCookieSessionInterface):
+    """The session's cookie is Secure whenever the browser came by https, which a trusted proxy tells."""
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return super().get_cookie_secure(app) or request.is_secure
+
+
+def _configure(app: Flask, house: House) -> None:
+    app.config.update(
+        SECRET_KEY=house.seal.session_key,
+        SESSION_COOKIE_NAME="dropcopy",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=house.settings.web_url.startswith("https:"),
+        PERMANENT_SESSION_LIFETIME=dt.timedelta(days=14),
+        WTF_CSRF_CHECK_DEFAULT=False,
+        WTF_CSRF_TIME_LIMIT=None,  # the token lives as long as the session it is bound to
+    )
+    app.session_interface = _Sessions()
+    if house.settings.trusted_proxies:
+        hops = house.settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+
+
+def _around(app: Flask, csrf: CSRFProtect) -> None:
+    """Connections, the CSRF token and the route's rule, in this order, around every request."""
+    from core.web import access
+
+    def open_connections() -> None:
+        g.connections = connected()
+        g.connections.__enter__()
+
+    def check_token() -> None:
+        if request.endpoint is not None and not access.without_cookie():
+            if request.max_content_length is None:
+                request.max_content_length = FORM_LIMIT
+            csrf.protect()
+
+    def close_connections(error: BaseException | None) -> None:
+        block: Any = g.pop("connections", None)
+        if block is not None:
+            block.__exit__(None, None, None)
+
+    app.before_request(open_connections)
+    app.before_request(check_token)
+    app.before_request(access.guard)
+    app.teardown_request(close_connections)
+
+
+def install(app: Flask, house: House) -> None:
+    """Everything a browser can ask: settings, headers, sign-in, and the blueprint of every module here."""
+    from core.web import auth, frame
+
+    app.extensions["dropcopy"] = house
+    _configure(app, house)
+    csrf = CSRFProtect(app)
+    _around(app, csrf)
+    auth.install(app)
+    frame.install(app)
+    of_threads = importlib.import_module(f"{__name__}.threads")
+    app.jinja_env.globals.update(participants=of_threads.participants, has_remote_images=of_threads.has_remote_images)
+    app.jinja_env.tests["has_preview"] = of_threads.has_preview
+    for found in pkgutil.iter_modules(__path__):
+        module = importlib.import_module(f"{__name__}.{found.name}")
+        if hasattr(module, "pages"):
+            app.register_blueprint(module.pages)
+        if found.name.startswith("api") and hasattr(module, "install"):
+            module.install(app, house)

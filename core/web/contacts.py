@@ -1,0 +1,116 @@
+"""Contacts: the people mail was exchanged with. Known to the whole company; the mail with them only where it may be read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, abort, request, url_for
+from flask_babel import gettext as _
+
+from core.errors import BadInput
+from core.store import links, people
+from core.store.people import ContactView
+from core.web import hx
+from core.web.access import signed_in
+from core.web.creating import create
+from core.web.frame import house, viewer
+
+pages = Blueprint("contacts", __name__, url_prefix="/contacts")
+
+
+@pages.get("")
+@signed_in
+def page() -> Response:
+    return _list()
+
+
+def _list(status: int = 200, wrong: str = "", values: dict[str, str] | None = None) -> Response:
+    q = request.args.get("q", "").strip()[:200]
+    found = people.contacts(request.args.get("cursor") or None, 50, q=q or None)
+    names = {one.id: one.name for one in (people.get_organisation(i) for i in {c.organisation for c in found.items if c.organisation}) if one}
+    return hx.render("contacts/list.html", "contacts/list.html", status, found=found, q=q, organisations=names, wrong=wrong, values=values or {})
+
+
+@pages.post("")
+@signed_in
+def add() -> Response:
+    values = {name: request.form.get(name, "").strip()[:500] for name in ("title", "address")}
+    try:
+        made = create("contact", values)
+    except BadInput as error:
+        return _list(422, error.sentence, values)
+    hx.toast(_("Created."))
+    return hx.redirect(url_for("contacts.show", contact_id=made))
+
+
+def _contact(contact_id: int) -> ContactView:
+    found = people.get_contact(contact_id)
+    if found is None:
+        abort(404)
+    return found
+
+
+@pages.get("/<int:contact_id>")
+@signed_in
+def show(contact_id: int) -> Response:
+    contact = _contact(contact_id)
+    if contact.id != contact_id:
+        return hx.redirect(url_for("contacts.show", contact_id=contact.id))
+    return _show(contact)
+
+
+def _show(contact: ContactView, status: int = 200, where: str = "", wrong: str = "") -> Response:
+    asked = request.args.get("merge", "").strip()[:200]
+    others = [one for one in people.contacts(None, 9, q=asked).items if one.id != contact.id] if asked else []
+    return hx.render(
+        "contacts/page.html", "contacts/page.html", status, contact=contact, organisation=people.get_organisation(contact.organisation) if contact.organisation else None,
+        mail=people.contact_threads(viewer(), contact.id, request.args.get("cursor") or None, 30), records=people.contact_records(contact.id, house().seal),
+        asked=asked, others=others, where=where, wrong=wrong,
+    )  # fmt: skip
+
+
+@pages.post("/<int:contact_id>")
+@signed_in
+def change(contact_id: int) -> Response:
+    contact = _contact(contact_id)
+    changes: dict[str, Any] = {"name": request.form.get("name", "")}
+    if "addresses" in request.form:
+        changes["addresses"] = [line.strip() for line in request.form["addresses"].replace(",", "\n").splitlines() if line.strip()]
+    try:
+        if "organisation" in request.form:
+            changes["organisation"] = _organisation(request.form["organisation"])
+        people.update_contact(viewer(), contact.id, changes)
+    except BadInput as error:
+        return _show(contact, 422, error.where.partition(".")[0], error.sentence)
+    hx.toast(_("Saved."))
+    return hx.redirect(url_for("contacts.show", contact_id=contact.id))
+
+
+def _organisation(name: str) -> int | None:
+    """The organisation of this name, made when there is none; None for an empty name."""
+    wanted = " ".join(name.split())[:300]
+    if not wanted:
+        return None
+    known = next((one for one in links.targets(wanted, ("organisation",), 20) if one.title.casefold() == wanted.casefold()), None)
+    return known.id if known else create("organisation", {"title": wanted})
+
+
+@pages.post("/<int:contact_id>/merge")
+@signed_in
+def merge(contact_id: int) -> Response:
+    """Make another contact part of this one."""
+    text = request.form.get("other", "")
+    token = people.merge(viewer(), contact_id, int(text)) if text.isascii() and text.isdigit() else None
+    if token is None:
+        abort(404)
+    hx.toast(_("The two are one contact now."), url_for("inbox.take_back", token=token))
+    return hx.redirect(url_for("contacts.show", contact_id=contact_id))
+
+
+@pages.post("/<int:contact_id>/delete")
+@signed_in
+def delete(contact_id: int) -> Response:
+    if not people.delete_contact(viewer(), contact_id):
+        abort(404)
+    hx.toast(_("The contact is deleted; the mail with it stays in the conversations."))
+    return hx.redirect(url_for("contacts.page"))

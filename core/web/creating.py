@@ -1,0 +1,29 @@
+"""New deals, leads, projects, contacts and organisations, from wherever a page offers it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from core.store import people, records
+from core.types import RECORD_KINDS
+from core.web.frame import house, viewer
+
+
+def create(kind: str, values: Mapping[str, str], contact_ids: Sequence[int] = ()) -> int:
+    """Make one of the five kinds from a posted form and give its id. Raises BadInput with the sentence.
+
+    values: `title` (the name, for people and organisations), `address`, `domain`, `organisation` (an id or "").
+    """
+    if kind in RECORD_KINDS:
+        wanted: dict[str, Any] = {"title": values.get("title"), "contacts": list(contact_ids), "organisation": _id(values.get("organisation"))}
+        return records.create(viewer(), kind, wanted, house().seal).id
+    if kind == "contact":
+        addresses = [values["address"]] if values.get("address") else []
+        return people.create_contact(viewer(), {"name": values.get("title"), "addresses": addresses, "organisation": _id(values.get("organisation"))}).id
+    domains = [values["domain"]] if values.get("domain") else []
+    return people.create_organisation(viewer(), {"name": values.get("title"), "domains": domains}).id
+
+
+def _id(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdigit() else None

@@ -1,0 +1,161 @@
+"""The quarantine: mail that waits for a person, what was not accepted, and strangers. Every row says why, and what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, abort, request, url_for
+from flask_babel import gettext as _
+
+from core.store import inbound, outcomes, reps, retention, strangers
+from core.store.company import beat
+from core.store.database import write
+from core.store.models import Outcome, Rep, SenderAddress
+from core.store.outcomes import InboundView
+from core.store.people import domain_of
+from core.store.reps import address_of
+from core.store.visibility import note
+from core.web import hx
+from core.web.access import admin_only, signed_in
+from core.web.frame import house, is_admin, me, now, viewer
+from core.web.threads import disposition, mail_file
+
+pages = Blueprint("held", __name__)
+
+TABS = ("held", "ignored", "strangers")
+
+
+@pages.get("/held")
+@signed_in
+def page() -> Response:
+    tab = request.args.get("tab", "held")
+    if tab not in TABS or (tab == "strangers" and not is_admin()):
+        abort(404)
+    reason = request.args.get("reason") or None
+    cursor = request.args.get("cursor") or None
+    state = "ignored" if tab == "ignored" else "held"
+    strangers = {"held": False, "strangers": True}.get(tab)
+    found = outcomes.page(viewer(), state, reason, strangers=strangers, cursor=cursor, limit=50)
+    context: dict[str, Any] = {"domains": outcomes.stranger_domains(50) if tab == "strangers" else [], "reasons": outcomes.reasons_of(viewer(), state)}
+    return hx.render("held/page.html", "held/_list.html", found=found, tab=tab, reason=reason, **context)
+
+
+@pages.get("/inbound/<int:inbound_id>")
+@signed_in
+def show(inbound_id: int) -> Response:
+    """One delivery, wherever it ended, with its whole trace."""
+    return _show(_inbound(inbound_id))
+
+
+def _inbound(inbound_id: int) -> InboundView:
+    found = outcomes.get(viewer(), inbound_id)
+    if found is None:
+        abort(404)
+    return found
+
+
+def _show(view: InboundView, status: int = 200, wrong: str = "") -> Response:
+    if view.thread_id is not None and view.state == "logged":
+        return hx.redirect(url_for("threads.page", thread_id=view.thread_id))
+    people = list(Rep.select().where(Rep.status == "active").order_by(Rep.name)) if is_admin() else []
+    entries = outcomes.trace(viewer(), view.id) or []
+    return hx.render("held/one.html", "held/one.html", status, view=view, entries=entries, reps=people, may_release=is_admin() or view.decision == "pass", wrong=wrong)
+
+
+@pages.get("/inbound/<int:inbound_id>/raw")
+@signed_in
+def raw(inbound_id: int) -> Response:
+    _inbound(inbound_id)
+    content = outcomes.raw(viewer(), inbound_id)
+    if content is None:
+        abort(404)
+    return mail_file(content, disposition("attachment", f"inbound-{inbound_id}.eml"))
+
+
+@pages.post("/inbound/<int:inbound_id>/release")
+@signed_in
+def release(inbound_id: int) -> Response:
+    """Log it by a person's word, perhaps as the mail of a rep whom an admin names."""
+    text = request.form.get("rep", "")
+    rep_id = int(text) if text.isascii() and text.isdigit() else None
+    view = _inbound(inbound_id)
+    trusted = is_admin() and request.form.get("trust") == "1"
+    if trusted and (rep_id is None or address_of(view.sender) is None):
+        return _show(view, 422, _("Name the rep whose address this is: mail from it is logged as theirs from now on."))
+    done = outcomes.release(viewer(), inbound_id, rep_id)
+    if done is None or not trusted or rep_id is None:
+        return _done(done, _("Released. It is logged within seconds."))
+    _trust(rep_id, view.sender.lower())
+    return _done(done, _("Released. Mail from %(address)s is logged as theirs from now on, when it proves its sender.", address=view.sender))
+
+
+def _trust(rep_id: int, address: str) -> None:
+    """An admin's word makes the sender an address of the rep; mail from it still has to prove where it comes from."""
+    with write():
+        if SenderAddress.get_or_none(SenderAddress.rep == rep_id, SenderAddress.address == address, SenderAddress.verified_at.is_null(False)) is None:
+            reps.enter_address(rep_id, address, "alias", now(), verified_at=now(), connected_at=now())
+        note(viewer(), "alias-added", f"rep:{rep_id}", now(), address=address)
+
+
+@pages.post("/inbound/<int:inbound_id>/delete")
+@admin_only
+def delete(inbound_id: int) -> Response:
+    """Remove the content of a mail that was not let in; that it came, and when, stays in the sums."""
+    view = _inbound(inbound_id)
+    if view.state not in ("held", "ignored"):
+        abort(404)
+    with write():
+        note(viewer(), "mail-removed", f"inbound:{view.id}", now(), reason=view.reason)
+    if not retention.remove(view.id):
+        abort(404)
+    hx.toast(_("The mail is deleted for good."))
+    return hx.redirect(url_for("held.page"))
+
+
+@pages.post("/inbound/<int:inbound_id>/retry")
+@signed_in
+def retry(inbound_id: int) -> Response:
+    return _done(outcomes.retry(viewer(), inbound_id), _("It is judged once more, by the rules of today."))
+
+
+@pages.post("/inbound/<int:inbound_id>/claim")
+@signed_in
+def claim(inbound_id: int) -> Response:
+    return _done(outcomes.claim(viewer(), inbound_id), _("It is yours, and logged within seconds."))
+
+
+def _done(view: InboundView | None, text: str) -> Response:
+    if view is None:
+        abort(404)
+    house().bell.ring()
+    hx.toast(text)
+    return hx.redirect(url_for("held.page"))
+
+
+@pages.post("/inbound/<int:inbound_id>/dismiss")
+@signed_in
+def dismiss(inbound_id: int) -> Response:
+    """Put a held mail aside: it moves to what was not accepted, and goes with that after its time."""
+    view = _inbound(inbound_id)
+    if view.state != "held":
+        abort(404)
+    with write():
+        note(viewer(), "mail-dismissed", f"inbound:{view.id}", now(), reason=view.reason)
+        Outcome.update(state="ignored", reason="dismissed", params={"who": me().name or me().email}).where(Outcome.inbound_id == view.id, Outcome.state == "held").execute()
+        beat(f"rep:{me().id}", *([f"rep:{view.rep_id}"] if view.rep_id else []))
+    inbound.put_aside(view.id, "dismissed")
+    hx.toast(_("Put aside. It stands under “Not accepted” until its time is over."))
+    return hx.redirect(url_for("held.page"))
+
+
+@pages.post("/held/block")
+@admin_only
+def block() -> Response:
+    """Strangers of this domain are not listed any more."""
+    domain = domain_of(request.form.get("domain", "")[:253])
+    with write():
+        strangers.block(domain, me().email, now())
+        note(viewer(), "domain-blocked", f"domain:{domain}", now())
+    hx.toast(_("Mail of strangers from %(domain)s is not listed any more.", domain=domain))
+    return hx.redirect(url_for("held.page", tab="strangers"))
+

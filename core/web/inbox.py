@@ -1,0 +1,189 @@
+"""The inbox: pages of rows, what is new, and what is done to a row or to many."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, abort, request, url_for
+from flask_babel import gettext as _
+from flask_babel import ngettext
+
+from core.store import threads, undo
+from core.store.fields import to_micros
+from core.store.rows import ThreadRow
+from core.store.visibility import NotAllowed
+from core.web import access, hx
+from core.web.access import signed_in
+from core.web.frame import now, rail_counts, viewer
+from core.web.links import Question, link_from_form
+
+pages = Blueprint("inbox", __name__)
+
+PAGE = 50
+
+
+def _tabs() -> list[tuple[str, str]]:
+    return [("all", _("All")), ("needs-choice", _("Needs a choice")), ("mine", _("Mine")), ("shared", _("Shared")), ("archived", _("Archived"))]
+
+
+def _place() -> dict[str, Any]:
+    """What the address of the page says: the tab and the search."""
+    tab = request.args.get("tab", "all")
+    if tab not in threads.TABS:
+        abort(404)
+    return {"tab": tab, "q": request.args.get("q", "").strip()[:300]}
+
+
+def _place_of(row: ThreadRow) -> tuple[int, int]:
+    """Where a row stands in the order of the list."""
+    return to_micros(row.last_at), row.id
+
+
+@pages.get("/inbox")
+@signed_in
+def page() -> Response:
+    place = _place()
+    cursor = request.args.get("cursor") or None
+    found = threads.page(viewer(), place["tab"], cursor, PAGE, q=place["q"] or None)
+    newest = max((_place_of(row) for row in found.items), default=(0, 0))
+    return hx.render(
+        "inbox/page.html", "inbox/_more.html" if cursor else "inbox/_list.html", found=found, tabs=_tabs(), newest=f"{newest[0]}-{newest[1]}", cursor=cursor, counts=rail_counts(), **place
+    )  # fmt: skip
+
+
+@pages.get("/inbox/new")
+@signed_in
+def new() -> Response:
+    """The pill: how many conversations are newer than the newest one that the reader sees."""
+    place = _place()
+    since = request.args.get("since", "")[:60]
+    edge = tuple(int(part) for part in since.split("-") if part.isascii() and part.isdigit())
+    rows = threads.page(viewer(), place["tab"], None, PAGE, q=place["q"] or None).items
+    fresh = [row for row in rows if _place_of(row) > edge]
+    return hx.fragment("inbox/_pill.html", fresh=len(fresh), since=since, **place)
+
+
+# --- one row ------------------------------------------------------------------------------------------------------
+
+
+def _row(thread_id: int, question: Question | None = None) -> Response:
+    """The row as it is now; a full page for a browser without script."""
+    row = threads.row(viewer(), thread_id)
+    if row is None:
+        abort(404)
+    if hx.wants_partial():
+        return hx.fragment("inbox/_row.html", row=row, question=question)
+    return hx.redirect(url_for("threads.page", thread_id=thread_id) if question else _back())
+
+
+def _back() -> str:
+    asked = request.form.get("back", "")
+    return asked if access.is_local_path(asked) else url_for("inbox.page")
+
+
+@pages.get("/inbox/<int:thread_id>/link-item")
+@signed_in
+def link_item(thread_id: int) -> Response:
+    """The field of "Link item" in a row, asked for when it is opened: fifty of them would double the page."""
+    row = threads.row(viewer(), thread_id)
+    if row is None:
+        abort(404)
+    return hx.fragment("inbox/_link_item.html", row=row, question=None)
+
+
+@pages.post("/inbox/<int:thread_id>/links")
+@signed_in
+def link(thread_id: int) -> Response:
+    outcome = link_from_form(thread_id)
+    return _row(thread_id, outcome)
+
+
+@pages.post("/inbox/<int:thread_id>/sharing")
+@signed_in
+def share(thread_id: int) -> Response:
+    say_shared(threads.set_sharing(viewer(), thread_id, request.form.get("sharing", "")), request.form.get("sharing", ""))
+    return _row(thread_id)
+
+
+def say_shared(token: str | None, sharing: str) -> None:
+    if token is None:
+        abort(404)
+    text = _("Everybody in the company can read this conversation now.") if sharing == "company" else _("Only you can read this conversation now.")
+    hx.toast(text, url_for("inbox.take_back", token=token))
+
+
+@pages.post("/inbox/<int:thread_id>/archive")
+@signed_in
+def archive(thread_id: int) -> Response:
+    """Put one conversation away, or back; it leaves the list it stood in."""
+    away = request.form.get("archived", "1") == "1"
+    if threads.row(viewer(), thread_id) is None:
+        abort(404)
+    token = threads.archive(viewer(), [thread_id], away)
+    say_archived(token, 1, away)
+    return hx.fragment("inbox/_gone.html") if hx.wants_partial() else hx.redirect(_back())
+
+
+def say_archived(token: str, count: int, away: bool) -> None:
+    if away:
+        text = ngettext("%(num)s conversation is archived. It stays on its records.", "%(num)s conversations are archived. They stay on their records.", count)
+    else:
+        text = ngettext("%(num)s conversation is back in the inbox.", "%(num)s conversations are back in the inbox.", count)
+    hx.toast(text, url_for("inbox.take_back", token=token))
+
+
+# --- many rows ----------------------------------------------------------------------------------------------------
+
+
+@pages.post("/inbox/many")
+@signed_in
+def many() -> Response:
+    """The bulk bar: archive, share, make private or delete what is selected."""
+    act = request.form.get("act", "")
+    ids = [int(text) for text in request.form.getlist("thread")[:500] if text.isascii() and text.isdigit()]
+    rows = [row for row in (threads.row(viewer(), ident) for ident in ids) if row is not None]
+    if not rows:
+        hx.toast(_("Select at least one conversation first."), kind="wrong")
+    elif act in ("archive", "unarchive"):
+        say_archived(threads.archive(viewer(), [row.id for row in rows], act == "archive"), len(rows), act == "archive")
+    elif act in ("company", "private", "delete"):
+        _each(act, rows)
+    else:
+        abort(400)
+    return hx.redirect(_back())
+
+
+def _each(act: str, rows: list[ThreadRow]) -> None:
+    done = 0
+    for row in rows:
+        try:
+            token = threads.delete_thread(viewer(), row.id) if act == "delete" else threads.set_sharing(viewer(), row.id, act)
+        except NotAllowed:
+            continue
+        done += token is not None
+    text = {
+        "company": ngettext("%(num)s conversation is shared with the company.", "%(num)s conversations are shared with the company.", done),
+        "private": ngettext("%(num)s conversation is private.", "%(num)s conversations are private.", done),
+        "delete": ngettext("%(num)s conversation is deleted.", "%(num)s conversations are deleted.", done),
+    }[act]
+    if done < len(rows):
+        text += " " + _("The others belong to somebody else, so they stay as they are.")
+    hx.toast(text)
+
+
+# --- taking back --------------------------------------------------------------------------------------------------
+
+
+@pages.post("/undo/<token>")
+@signed_in
+def take_back(token: str) -> Response:
+    """Undo one act of the reader's own, once and within half an hour."""
+    done = undo.take_back(viewer(), token[:100], now())
+    if done is None:
+        hx.toast(_("This cannot be undone any more."), kind="wrong")
+    else:
+        hx.toast(_("Undone."))
+    referrer = request.referrer or ""
+    path = referrer.removeprefix(request.host_url.rstrip("/")) if referrer.startswith(request.host_url) else ""
+    return hx.redirect(path if access.is_local_path(path) else url_for("inbox.page"))
+

@@ -1,0 +1,174 @@
+"""Linking by hand: find something by its name, link it, replace what is there after a question, unlink, create new."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Blueprint, Response, abort, request, url_for
+from flask_babel import gettext as _
+
+from core.errors import BadInput
+from core.store import links, threads
+from core.store.company import company
+from core.store.links import Conflict, LinkView, Target
+from core.store.models import Contact, Organisation, Record
+from core.store.threads import Conversation
+from core.types import LINK_KINDS
+from core.web import hx
+from core.web.access import signed_in
+from core.web.creating import create
+from core.web.frame import house, viewer
+
+pages = Blueprint("links", __name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The policy allows one record and the conversation holds another: which two are meant."""
+
+    kind: str
+    id: int
+    wanted: str
+    present: str
+
+
+def is_exclusive() -> bool:
+    """True when the policy in force allows one record for each conversation."""
+    policy = house().plugins.policies.get(company().policy.name)
+    return policy.exclusive if policy is not None else True
+
+
+def title_of(kind: str, target_id: int) -> str:
+    """The name of something that can be linked; "" when there is none such."""
+    table, column = {"contact": (Contact, Contact.name), "organisation": (Organisation, Organisation.name)}.get(kind, (Record, Record.title))
+    row = table.select(column).where(table.id == target_id).tuples().first()
+    return str(row[0]) if row else ""
+
+
+def link_from_form(thread_id: int) -> Question | None:
+    """Link what the form names; a question when something must be replaced first. 404 for what is not there."""
+    kind, text = request.form.get("kind", ""), request.form.get("id", "")
+    if kind not in LINK_KINDS or not (text.isascii() and text.isdigit()):
+        abort(404)
+    found = links.link(viewer(), thread_id, kind, int(text), replace=request.form.get("replace") == "1", exclusive=is_exclusive())
+    if found is None:
+        abort(404)
+    if isinstance(found, Conflict):
+        return Question(kind, int(text), title_of(kind, int(text)), found.present.title)
+    _say_linked(thread_id, found)
+    return None
+
+
+def _say_linked(thread_id: int, made: LinkView) -> None:
+    hx.toast(_("Linked to %(title)s.", title=made.title), url_for("links.unlink", thread_id=thread_id, link_id=made.id))
+
+
+# --- the right panel ----------------------------------------------------------------------------------------------
+
+
+def panel_context(thread_id: int, talk: Conversation | None = None) -> dict[str, Any]:
+    """What the panel shows; 404 when the thread is not for this reader. The opened state is of the threads view."""
+    from core.web.threads import conversation
+
+    talk = talk or conversation(thread_id)
+    return {"talk": talk, "row": talk.row, "exclusive": is_exclusive(), "question": None, "making": None, "found": None, "find": "", "values": {}, "wrong": ""}
+
+
+def panel(thread_id: int, status: int = 200, **more: Any) -> Response:
+    """The panel with the links of a conversation, whatever its state; without htmx the whole conversation around it."""
+    context = {**panel_context(thread_id), **more}
+    return hx.render("threads/page.html", "threads/_links.html", status, **context)
+
+
+@pages.get("/threads/<int:thread_id>/links")
+@signed_in
+def show(thread_id: int) -> Response:
+    """The panel, or one of its other states: ?new=deal draws the form for a new deal."""
+    making = request.args.get("new")
+    if making is not None and making not in LINK_KINDS:
+        abort(404)
+    return panel(thread_id, making=making, values=_guess(thread_id, making) if making else {})
+
+
+def _guess(thread_id: int, kind: str) -> dict[str, str]:
+    """What a new thing of this kind would be called, from the conversation."""
+    row = threads.row(viewer(), thread_id)
+    if row is None or row.redacted:
+        return {}
+    if kind in ("contact", "organisation"):
+        return {"title": row.who.split(",")[0].strip() if kind == "contact" else ""}
+    return {"title": row.subject[:200]}
+
+
+@pages.get("/threads/<int:thread_id>/find")
+@signed_in
+def find(thread_id: int) -> Response:
+    """What can be linked, while its name is typed: the candidates of the policy while nothing is typed yet."""
+    row = threads.row(viewer(), thread_id)
+    if row is None:
+        abort(404)
+    into = "row" if request.args.get("into") == "row" else "panel"
+    typed = (request.args.get("find") or request.args.get("q") or "").strip()[:200]
+    return hx.fragment("threads/_found.html", found=suggestions(thread_id, typed), typed=typed, thread_id=thread_id, into=into)
+
+
+def suggestions(thread_id: int, typed: str) -> list[Target]:
+    if typed:
+        return links.targets(typed)
+    row = threads.row(viewer(), thread_id)
+    if row is None or row.redacted:
+        return []
+    return [Target(one.kind, one.target_id, one.title, one.status) for one in links.candidates(thread_id) if one.offer][:8]
+
+
+@pages.post("/threads/<int:thread_id>/links")
+@signed_in
+def link(thread_id: int) -> Response:
+    question = link_from_form(thread_id)
+    if question is None and not hx.wants_partial():
+        return hx.redirect(url_for("threads.page", thread_id=thread_id))
+    return panel(thread_id, question=question)
+
+
+@pages.post("/threads/<int:thread_id>/links/<int:link_id>/unlink")
+@signed_in
+def unlink(thread_id: int, link_id: int) -> Response:
+    token = links.unlink(viewer(), thread_id, link_id)
+    if token is None:
+        abort(404)
+    hx.toast(_("The link is removed. No policy brings it back; you can link it again by hand."), url_for("inbox.take_back", token=token))
+    if not hx.wants_partial():
+        return hx.redirect(url_for("threads.page", thread_id=thread_id))
+    return panel(thread_id)
+
+
+@pages.post("/threads/<int:thread_id>/create")
+@signed_in
+def make(thread_id: int) -> Response:
+    """Create a deal, lead, project, contact or organisation and link the conversation to it, after the same question."""
+    kind = request.form.get("kind", "")
+    if kind not in LINK_KINDS:
+        abort(404)
+    row = threads.row(viewer(), thread_id)
+    if row is None:
+        abort(404)
+    values = {name: request.form.get(name, "").strip()[:500] for name in ("title", "address", "domain")}
+    try:
+        target_id = create(kind, values, people_of(thread_id))
+    except BadInput as error:
+        return panel(thread_id, 422, making=kind, values=values, wrong=error.sentence)
+    found = links.link(viewer(), thread_id, kind, target_id, exclusive=is_exclusive())
+    if found is None:
+        abort(404)
+    if isinstance(found, Conflict):
+        return panel(thread_id, question=Question(kind, target_id, values["title"], found.present.title))
+    _say_linked(thread_id, found)
+    if not hx.wants_partial():
+        return hx.redirect(url_for("threads.page", thread_id=thread_id))
+    return panel(thread_id)
+
+
+def people_of(thread_id: int) -> list[int]:
+    """The contacts that the conversation is linked to: a new record begins with them."""
+    return [one.target_id for one in links.of_thread(thread_id) if one.kind == "contact"]

@@ -1,0 +1,395 @@
+"""A conversation: its mails, each with its safe body in a frame, its attachments and why it is where it is."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, unquote
+
+from flask import Blueprint, Response, abort, current_app, make_response, request, session, url_for
+from flask_babel import gettext as _
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+from markupsafe import Markup
+
+from core.mail.html import safe_html
+from core.mail.parse import attachment_bytes, parse
+from core.store import drops, inbound, never_log, outcomes, reps, threads
+from core.store.models import Attachment, ContactAddress, Message, Rep
+from core.store.threads import AttachmentView, Conversation, MessageView
+from core.store.visibility import is_id, viewer_of
+from core.web import hx
+from core.web.access import public, signed_in
+from core.web.frame import house, me, now, viewer
+from core.web.inbox import say_archived, say_shared
+
+pages = Blueprint("threads", __name__)
+
+BODY_POLICY = (
+    "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; frame-ancestors 'self'; "
+    "sandbox allow-popups allow-popups-to-escape-sandbox"
+)
+FILE_POLICY = "default-src 'none'; sandbox"
+# A reader asked for the pictures of this one mail, this one time: https only, and still no script, form or style sheet.
+BODY_POLICY_WITH_IMAGES = BODY_POLICY.replace("img-src 'self' data:", "img-src 'self' data: https:")
+INLINE_LIFE = 15 * 60  # seconds an inline image can be asked for
+OPENED_LIFE = 50 * 60  # seconds an admin's opening of a private conversation holds: within the hour that adds no second audit row
+PICTURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF87a": "image/gif", b"GIF89a": "image/gif"}
+
+
+# --- whose eyes ---------------------------------------------------------------------------------------------------
+
+
+def _is_opened(thread_id: int) -> bool:
+    """True when this admin has opened this private conversation, which was audited, a short while ago."""
+    opened: dict[str, float] = session.get("opened", {})
+    return me().role == "admin" and opened.get(str(thread_id), 0) > time.time() - OPENED_LIFE
+
+
+def conversation(thread_id: int, before: int | None = None) -> Conversation:
+    """The conversation for this reader, or 404."""
+    found = threads.conversation(viewer(), thread_id, opening=_is_opened(thread_id), before=before)
+    if found is None:
+        abort(404)
+    return found
+
+
+def _thread_of(message: Any) -> int | None:
+    """Which thread a mail stands in: only to see whether this admin has opened it; nothing of the mail is shown by it."""
+    row = Message.select(Message.thread).where(message).tuples().first()
+    return int(row[0]) if row else None
+
+
+def _message(message_id: int) -> MessageView:
+    found = threads.message(viewer(), message_id)
+    if found is None and is_id(message_id) and _is_opened(_thread_of(Message.id == message_id) or 0):
+        found = threads.message(viewer(), message_id, opening=True)
+    if found is None:
+        abort(404)
+    return found
+
+
+# --- the page -----------------------------------------------------------------------------------------------------
+
+
+@pages.get("/threads/<int:thread_id>")
+@signed_in
+def page(thread_id: int) -> Response:
+    from core.web.links import panel_context, suggestions
+
+    before = request.args.get("before", type=int)
+    talk = conversation(thread_id, before)
+    if talk.row.redacted:
+        return hx.fragment("threads/closed.html", talk=talk, row=talk.row)
+    context = panel_context(thread_id, talk)
+    typed = request.args.get("find", "").strip()[:200]
+    if typed:
+        context |= {"found": suggestions(thread_id, typed), "find": typed}
+    return hx.fragment("threads/page.html", **{**context, "talk": talk, "row": talk.row})
+
+
+@pages.post("/threads/<int:thread_id>/open")
+@signed_in
+def open_private(thread_id: int) -> Response:
+    """An admin opens another's private conversation: written down, and shown on the conversation (F49)."""
+    if me().role != "admin" or threads.conversation(viewer(), thread_id, opening=True) is None:
+        abort(404)
+    opened = {ident: at for ident, at in session.get("opened", {}).items() if at > time.time() - OPENED_LIFE}
+    session["opened"] = dict(list(opened.items())[-20:]) | {str(thread_id): time.time()}
+    return hx.redirect(url_for("threads.page", thread_id=thread_id))
+
+
+@pages.post("/threads/<int:thread_id>/seen")
+@signed_in
+def seen(thread_id: int) -> Response:
+    """Read or unread, for this reader alone; the page says it by itself once it is shown."""
+    if not threads.mark_seen(viewer(), thread_id, request.form.get("seen", "1") == "1"):
+        abort(404)
+    return hx.nothing_new() if hx.wants_partial() else hx.redirect(url_for("inbox.page"))
+
+
+@pages.post("/threads/<int:thread_id>/sharing")
+@signed_in
+def share(thread_id: int) -> Response:
+    sharing = request.form.get("sharing", "")
+    say_shared(threads.set_sharing(viewer(), thread_id, sharing), sharing)
+    if not hx.wants_partial():
+        return hx.redirect(url_for("threads.page", thread_id=thread_id))
+    talk = conversation(thread_id)
+    return hx.fragment("threads/_sharing.html", talk=talk, row=talk.row)
+
+
+@pages.post("/threads/<int:thread_id>/archive")
+@signed_in
+def archive(thread_id: int) -> Response:
+    away = request.form.get("archived", "1") == "1"
+    conversation(thread_id)
+    say_archived(threads.archive(viewer(), [thread_id], away), 1, away)
+    return hx.redirect(url_for("inbox.page") if away else url_for("threads.page", thread_id=thread_id))
+
+
+@pages.post("/threads/<int:thread_id>/delete")
+@signed_in
+def delete(thread_id: int) -> Response:
+    token = threads.delete_thread(viewer(), thread_id)
+    if token is None:
+        abort(404)
+    hx.toast(_("The conversation is deleted, from every record too. The same mail does not come back by itself."), url_for("inbox.take_back", token=token))
+    return hx.redirect(url_for("inbox.page"))
+
+
+@pages.post("/threads/<int:thread_id>/split")
+@signed_in
+def split(thread_id: int) -> Response:
+    """Take the chosen mails into a conversation of their own."""
+    ids = [int(text) for text in request.form.getlist("message")[:500] if text.isascii() and text.isdigit()]
+    made = threads.split(viewer(), ids)
+    if made is None:
+        abort(404)
+    hx.toast(_("The mail stands in a conversation of its own now. Records were not copied: link it where it belongs."), url_for("inbox.take_back", token=made[1]))
+    return hx.redirect(url_for("threads.page", thread_id=made[0]))
+
+
+@pages.post("/messages/<int:message_id>/delete")
+@signed_in
+def delete_message(message_id: int) -> Response:
+    found = _message(message_id)
+    token = threads.delete_message(viewer(), message_id)
+    if token is None:
+        abort(404)
+    hx.toast(_("The mail is deleted, from every record too."), url_for("inbox.take_back", token=token))
+    left = threads.row(viewer(), found.thread_id) is not None
+    return hx.redirect(url_for("threads.page", thread_id=found.thread_id) if left else url_for("inbox.page"))
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Someone who takes part, and the contact that stands for them or why there is none."""
+
+    name: str | None
+    address: str
+    contact_id: int | None
+    why: str
+
+
+def participants(talk: Conversation) -> list[Person]:
+    """Everybody named in the mails shown, each once, the newest mail's first; at most 500 are looked up."""
+    boxes: dict[str, str | None] = {}
+    for message in reversed(talk.messages):
+        for box in (message.original, message.sender, *message.to, *message.cc):
+            if box is not None and box.address:
+                boxes[box.address.lower()] = boxes.get(box.address.lower()) or box.name
+    for drop in drops.among(boxes, house().seal, now()):
+        boxes.pop(drop.address, None)  # where the copy was sent takes no part
+    found = ContactAddress.select(ContactAddress.address, ContactAddress.contact).where(ContactAddress.address.in_(list(boxes)[:500]))
+    contacts = dict(found.tuples()) if boxes else {}
+    own, team = reps.rep_addresses(), reps.team_addresses()
+
+    def why(address: str) -> str:
+        if address in own:
+            return _("a colleague")
+        if address in team:
+            return _("a team address")
+        if address.rpartition("@")[2] in reps.internal_domains():
+            return _("of the company")
+        return "" if never_log.would_log(address) else _("on the never-log list")
+
+    return [Person(name, address, contacts.get(address), "" if address in contacts else why(address)) for address, name in boxes.items()]
+
+
+# --- one mail -----------------------------------------------------------------------------------------------------
+
+
+@pages.get("/messages/<int:message_id>/body")
+@signed_in
+def body(message_id: int) -> Response:
+    """The mail as it was written, made safe, for the sandboxed frame: a policy of its own, no script, nothing from elsewhere.
+
+    `?images=1` shows pictures from elsewhere, for this request only: nothing remembers it.
+    """
+    found = _message(message_id)
+    html = _html_with_images(found) if request.args.get("images") == "1" else None
+    if html is None:
+        return _framed(Markup(with_pictures(found, found.html)), BODY_POLICY)  # noqa: S704 - sanitised when the mail was read
+    return _framed(Markup(with_pictures(found, html)), BODY_POLICY_WITH_IMAGES)  # noqa: S704 - sanitised just now
+
+
+def _html_with_images(found: MessageView) -> str | None:
+    """The mail sanitised anew with the sources of its pictures kept; None when its bytes are gone."""
+    content = outcomes.raw(viewer(), found.inbound_id)
+    return safe_html(parse(content).html, remote_images=True) if content is not None else None
+
+
+_SOURCELESS = re.compile(r"<img(?![^<>]*\ssrc=)", re.IGNORECASE)
+
+
+def has_remote_images(found: MessageView) -> bool:
+    """True when the sanitiser took the source of a picture away."""
+    return bool(_SOURCELESS.search(found.html))
+
+
+def _framed(html: Markup, policy: str) -> Response:
+    from flask import render_template
+
+    response = make_response(render_template("threads/body.html", html=html))
+    response.headers["Content-Security-Policy"] = policy
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["X-Frame-Options"] = "SAMEORIGIN"
+    response.headers["Cache-Control"] = "private, no-store"
+    return response
+
+
+_CID = re.compile(r'(<img\b[^<>]{0,2000}?\bsrc=")cid:([^"<>]{1,500})(")')
+
+
+def with_pictures(found: MessageView, html: str) -> str:
+    """The safe HTML with its `cid:` pictures asked from us by short-lived signed addresses; only those of the same mail."""
+    by_id = {one.content_id.strip("<>").lower(): one for one in found.attachments if one.content_id}
+
+    def address(match: re.Match[str]) -> str:
+        one = by_id.get(unquote(match[2]).strip("<>").lower())
+        where = url_for("threads.picture", token=_signer().dumps([one.id, me().id])) if one else ""
+        return match[1] + where + match[3]
+
+    return _CID.sub(address, html)
+
+
+def _signer() -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(str(current_app.config["SECRET_KEY"]), salt="inline-picture")
+
+
+@pages.get("/pictures/<token>")
+@public
+def picture(token: str) -> Response:
+    """An inline picture. The sandboxed frame sends no cookie, so the address is the proof: signed, short-lived, for one reader."""
+    try:
+        attachment_id, rep_id = _signer().loads(token, max_age=INLINE_LIFE)
+    except (BadSignature, ValueError, TypeError):
+        abort(404)
+    rep = Rep.get_or_none(Rep.id == rep_id, Rep.status == "active")
+    found = threads.attachment(viewer_of(rep), attachment_id, opening=rep.role == "admin") if rep else None
+    content = _bytes_of(found) if found else None
+    kind = picture_kind(content) if content else None
+    if content is None or kind is None:
+        abort(404)
+    return _file(content, kind, "inline", "picture")
+
+
+def picture_kind(content: bytes) -> str | None:
+    """The picture's type by its first bytes; None for everything that is not one of the four we show."""
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "image/webp"
+    return next((kind for magic, kind in PICTURES.items() if content.startswith(magic)), None)
+
+
+def _bytes_of(found: tuple[AttachmentView, bytes | None, str]) -> bytes | None:
+    view, content, digest = found
+    if content is not None:
+        return content
+    raw = inbound.raw(digest)
+    if raw is None:
+        return None
+    try:
+        return attachment_bytes(raw, view.part)
+    except KeyError:
+        return None
+
+
+@pages.get("/attachments/<int:attachment_id>")
+@signed_in
+def attachment(attachment_id: int) -> Response:
+    """An attachment as a download, never shown in place: a type that no browser runs, a name that cannot lie about itself."""
+    view, content = _attached(attachment_id)
+    return _file(content, "application/octet-stream", "attachment", view.filename)
+
+
+@pages.get("/attachments/<int:attachment_id>/preview")
+@signed_in
+def preview(attachment_id: int) -> Response:
+    """A picture as a picture, by its first bytes and whatever it calls itself; there is no preview of anything else."""
+    view, content = _attached(attachment_id)
+    kind = picture_kind(content)
+    if kind is None:
+        abort(404)
+    response = _file(content, kind, "inline", view.filename)
+    response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    return response
+
+
+def _attached(attachment_id: int) -> tuple[AttachmentView, bytes]:
+    """An attachment of a mail that this reader may see, with its bytes, or 404."""
+    found = threads.attachment(viewer(), attachment_id)
+    if found is None and is_id(attachment_id):
+        owner = Attachment.select(Attachment.message).where(Attachment.id == attachment_id)
+        if _is_opened(_thread_of(Message.id.in_(owner)) or 0):
+            found = threads.attachment(viewer(), attachment_id, opening=True)
+    content = _bytes_of(found) if found else None
+    if found is None or content is None:
+        abort(404)
+    return found[0], content
+
+
+PREVIEWED = 10 * 1024 * 1024  # bytes of a picture that is shown in place
+
+
+def has_preview(file: AttachmentView) -> bool:
+    """True when the file says that it is one of the pictures that are shown; its bytes decide when it is asked for."""
+    return file.content_type in ("image/png", "image/jpeg", "image/gif", "image/webp") and file.size <= PREVIEWED and file.note != "dropped"
+
+
+def _file(content: bytes, kind: str, how: str, name: str) -> Response:
+    response = make_response(content)
+    response.headers["Content-Type"] = kind
+    response.headers["Content-Disposition"] = disposition(how, name)
+    response.headers["Content-Security-Policy"] = FILE_POLICY
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Cross-Origin-Resource-Policy"] = "cross-origin" if how == "inline" else "same-origin"
+    response.headers["Cache-Control"] = "private, no-store"
+    return response
+
+
+def disposition(how: str, name: str) -> str:
+    """Content-Disposition by RFC 6266: an ASCII name for old programs, the true one percent-encoded; no control characters."""
+    plain = "".join(ch for ch in name.replace("\\", "/").rpartition("/")[2] if ch.isprintable()).strip(". ")[:150] or "attachment"
+    simple = "".join(ch if ch.isascii() and (ch.isalnum() or ch in " ._-()") else "_" for ch in plain)
+    return f"{how}; filename=\"{simple}\"; filename*=UTF-8''{quote(plain, safe='')}"
+
+
+@pages.get("/messages/<int:message_id>/raw")
+@signed_in
+def raw(message_id: int) -> Response:
+    """The bytes as they came in."""
+    found = _message(message_id)
+    content = outcomes.raw(viewer(), found.inbound_id)
+    if content is None:
+        abort(404)
+    return mail_file(content, disposition("attachment", f"mail-{message_id}.eml"))
+
+
+def mail_file(content: bytes, how: str) -> Response:
+    response = _file(content, "message/rfc822", "attachment", "mail.eml")
+    response.headers["Content-Disposition"] = how
+    return response
+
+
+@pages.get("/messages/<int:message_id>/headers")
+@signed_in
+def headers(message_id: int) -> Response:
+    """The header block as it came in, decoded as little as possible."""
+    found = _message(message_id)
+    content = outcomes.raw(viewer(), found.inbound_id)
+    if content is None:
+        abort(404)
+    block = content[:262144].replace(b"\r\n", b"\n").split(b"\n\n", 1)[0].decode("utf-8", "replace")
+    return hx.fragment("threads/headers.html", message=found, block=block)
+
+
+@pages.get("/messages/<int:message_id>/why")
+@signed_in
+def why(message_id: int) -> Response:
+    """The whole trace: what each step found, and why."""
+    found = _message(message_id)
+    outcome = outcomes.get(viewer(), found.inbound_id)
+    entries = outcomes.trace(viewer(), found.inbound_id) or []
+    return hx.fragment("threads/why.html", message=found, outcome=outcome, entries=entries)

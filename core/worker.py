@@ -1,0 +1,124 @@
+"""The worker process: huey's consumer as the wake-up, claims with leases, and the sweeper.
+
+The sweeper is the only retry authority: it rings again for whatever is due, repairs what a crash left between the two
+files, and keeps the leases of the living worker fresh.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable
+
+from huey.consumer import Consumer
+
+from core.house import House
+from core.pipeline import Pipeline, make_fence
+from core.queue import INITIAL_DELAY, MAX_DELAY
+from core.store import inbound, leases
+from core.store.database import connected
+from core.store.step_times import StepTimes
+
+log = logging.getLogger("dropcopy.worker")
+
+SWEEP_SECONDS = 15.0
+HEARTBEAT_SECONDS = 10.0
+STOP_SECONDS = 25.0
+
+
+class _QuietConsumer(Consumer):
+    """huey's consumer without its signal handlers: the process decides itself when to stop, and always gracefully."""
+
+    def _set_signal_handlers(self) -> None:
+        return
+
+
+class Worker:
+    """Threads that bring mails to their end until `stop`."""
+
+    def __init__(self, house: House, chores: Callable[[], None] = lambda: None) -> None:
+        self._house = house
+        self._chores = chores
+        self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._fence = make_fence(house.settings)
+        self._mine = threading.local()
+        self._times = StepTimes()
+        self._pipelines: list[Pipeline] = []
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        house.bell.on_ring(self.work)
+        count = house.settings.workers or 2 * (os.cpu_count() or 1)
+        # Only this process's own sweeper is periodic; huey's periodic tasks have a grain of a minute and are not used.
+        self._consumer = _QuietConsumer(
+            house.bell.huey,
+            workers=count,
+            worker_type="thread",
+            initial_delay=INITIAL_DELAY,
+            max_delay=MAX_DELAY,
+            backoff=1.5,
+            periodic=False,
+            shutdown_timeout=STOP_SECONDS,
+        )
+
+    def work(self) -> int:
+        """What a rung worker thread does: finish everything that is due."""
+        if self._stopping.is_set():
+            return 0
+        return self._pipeline().work(self._stopping.is_set)
+
+    def _pipeline(self) -> Pipeline:
+        pipeline: Pipeline | None = getattr(self._mine, "pipeline", None)
+        if pipeline is None:
+            house = self._house
+            pipeline = Pipeline(house.settings, house.plugins, house.seal, self._fence, house.now, self.name, self._times, house.bell.ring)
+            self._mine.pipeline = pipeline
+            self._pipelines.append(pipeline)
+        return pipeline
+
+    def start(self) -> None:
+        self._fence.warm()
+        self._consumer.start()
+        for work, every, name in ((self._sweep, SWEEP_SECONDS, "sweeper"), (self._beat, HEARTBEAT_SECONDS, "heartbeat")):
+            thread = threading.Thread(target=self._every, args=(work, every), name=name, daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def _every(self, work: Callable[[], None], seconds: float) -> None:
+        while True:
+            try:
+                with connected():
+                    work()
+            except Exception:
+                log.exception("the %s failed and goes on", threading.current_thread().name)
+            if self._stopping.wait(seconds):
+                return
+
+    def _beat(self) -> None:
+        inbound.renew(self.name, self._house.now())
+        self._times.flush()
+
+    def _sweep(self) -> None:
+        now = self._house.now()
+        if not leases.take("sweeper", self.name, now, 2 * SWEEP_SECONDS):
+            return
+        ends = inbound.unmarked()
+        if ends:
+            inbound.mark(ends)
+        inbound.resume()
+        if inbound.anything_due(now) and not self._house.bell.ring():
+            self.work()  # the queue is gone: the mail is not, so the sweeper does the work itself
+        self._chores()
+
+    def stop(self) -> None:
+        """Finish what was begun, give the rest back, end the children."""
+        self._stopping.set()
+        self._consumer.stop(graceful=True)
+        for pipeline in self._pipelines:
+            pipeline.close()
+        with connected():
+            inbound.give_back(self.name)
+            leases.drop("sweeper", self.name)
+        self._fence.close()

@@ -1,0 +1,312 @@
+/* Keys, dialogs, clipboard, toasts and the live version. Everything here is comfort: each page works without it. */
+(() => {
+  "use strict";
+  const $ = (selector, root = document) => root.querySelector(selector);
+  const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+  const body = document.body;
+  const token = () => $('meta[name="csrf-token"]')?.content ?? "";
+
+  /* --- toasts: text only, never markup ------------------------------------------------------------------------- */
+
+  function toast({ text, undo = null, kind = "done" }) {
+    const place = $("#toasts");
+    if (!place || !text) return;
+    const box = document.createElement("div");
+    box.className = kind === "wrong" ? "toast wrong" : "toast";
+    const words = document.createElement("span");
+    words.textContent = text;
+    box.append(words);
+    if (undo) {
+      const form = document.createElement("form");
+      form.method = "post";
+      form.action = undo;
+      const field = document.createElement("input");
+      field.type = "hidden";
+      field.name = "csrf_token";
+      field.value = token();
+      const button = document.createElement("button");
+      button.className = "button tiny";
+      button.dataset.undo = "";
+      button.textContent = body.dataset.undoWord;
+      form.append(field, button);
+      box.append(form);
+    }
+    place.append(box);
+    while (place.children.length > 3) place.firstElementChild.remove();
+    lapse(box, undo ? 30000 : 6000);
+  }
+
+  function lapse(box, time) {
+    let timer = setTimeout(() => box.remove(), time);
+    box.addEventListener("mouseenter", () => clearTimeout(timer));
+    box.addEventListener("focusin", () => clearTimeout(timer));
+    box.addEventListener("mouseleave", () => { timer = setTimeout(() => box.remove(), 4000); });
+  }
+
+  $$("#toasts .toast").forEach((box) => lapse(box, $("[data-undo]", box) ? 30000 : 10000));
+  body.addEventListener("toast", (event) => {
+    const list = event.detail?.value ?? event.detail;
+    for (const one of Array.isArray(list) ? list : [list]) toast(one);
+  });
+  body.addEventListener("htmx:responseError", (event) => {
+    const status = event.detail.xhr.status;
+    toast({ text: status === 429 ? body.dataset.slowWord : body.dataset.wrongWord, kind: "wrong" });
+  });
+  body.addEventListener("htmx:sendError", () => toast({ text: body.dataset.offlineWord, kind: "wrong" }));
+
+  /* --- copying ------------------------------------------------------------------------------------------------- */
+
+  async function copy(text, button) {
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      const field = document.createElement("textarea");
+      field.value = text;
+      body.append(field);
+      field.select();
+      document.execCommand("copy");
+      field.remove();
+    }
+    toast({ text: body.dataset.copiedWord + " " + text });
+    if (button) {
+      button.classList.add("done");
+      setTimeout(() => button.classList.remove("done"), 1500);
+    }
+  }
+
+  /* --- clicks -------------------------------------------------------------------------------------------------- */
+
+  document.addEventListener("click", (event) => {
+    const target = event.target instanceof Element ? event.target : null;
+    if (!target) return;
+    const copies = target.closest("[data-copy]");
+    if (copies) {
+      event.preventDefault();
+      copy(copies.dataset.copy, copies);
+    }
+    const opens = target.closest("[data-opens]");
+    if (opens) {
+      event.preventDefault();
+      openDialog(opens.dataset.opens);
+    }
+    if (target.closest("[data-closes]")) target.closest("dialog")?.close();
+    if (target instanceof HTMLDialogElement) target.close();
+    const taller = target.closest("[data-taller]");
+    if (taller) {
+      const frame = document.getElementById(taller.dataset.taller);
+      const tall = frame?.classList.toggle("tall");
+      taller.setAttribute("aria-expanded", String(Boolean(tall)));
+    }
+    for (const menu of $$("details.menu[open]")) if (!menu.contains(target)) menu.open = false;
+  });
+
+  function openDialog(id) {
+    const dialog = document.getElementById(id);
+    if (!(dialog instanceof HTMLDialogElement) || dialog.open) return;
+    $$("details.menu[open]").forEach((menu) => { menu.open = false; });
+    dialog.showModal();
+    $("[autofocus], input:not([type=hidden])", dialog)?.focus();
+  }
+
+  // A menu that holds a field is opened to type into it.
+  document.addEventListener("toggle", (event) => {
+    if (event.target instanceof HTMLDetailsElement && event.target.open && event.target.classList.contains("menu")) $(".finder input", event.target)?.focus();
+  }, true);
+
+  document.addEventListener("submit", (event) => {
+    const question = event.target.dataset?.question;
+    if (question && !window.confirm(question)) event.preventDefault();
+  });
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("[data-submits]")) event.target.form.requestSubmit();
+    if (event.target.matches("[data-selects-all]")) $$('.row input[type="checkbox"]').forEach((box) => { box.checked = event.target.checked; });
+    tellSelected();
+  });
+  function tellSelected() {
+    const place = $(".bulk [data-selected]");
+    if (place) place.textContent = String($$(".row input:checked").length);
+  }
+  $$("[data-shown-by-script]").forEach((element) => { element.hidden = false; });
+
+  /* --- what htmx does to focus ---------------------------------------------------------------------------------- */
+
+  // A live refresh must not take a form away from under the reader's hands.
+  body.addEventListener("htmx:beforeSwap", (event) => {
+    const asked = event.detail.requestConfig?.triggeringEvent?.type;
+    const target = event.detail.target;
+    if (asked === "live" && (target.contains(document.activeElement) || $("details.menu[open], .finder .found:not(:empty), form[data-open]", target))) {
+      event.detail.shouldSwap = false;
+    }
+  });
+  body.addEventListener("htmx:afterSwap", (event) => {
+    const root = event.detail.target;
+    const wrong = $('[aria-invalid="true"]', root.isConnected ? root : document);
+    if (wrong) wrong.focus();
+    else if (root.closest?.("details.menu[open]")) $(".finder input", root)?.focus();
+    tellSelected();
+  });
+
+  /* --- the live version ----------------------------------------------------------------------------------------- */
+
+  const live = $("#live");
+  if (live) {
+    let version = live.dataset.version;
+    let wait = 2000;
+    let timer = 0;
+    const ask = async () => {
+      if (document.hidden) return;
+      try {
+        const answer = await fetch(`${live.dataset.url}?v=${version}`, { headers: { Accept: "application/json" }, cache: "no-store", redirect: "error" });
+        if (answer.status === 200) {
+          version = String((await answer.json()).version);
+          htmx.trigger(body, "live");
+        } else if (answer.status === 401) {
+          live.dataset.state = "off";
+          return;
+        } else if (answer.status !== 204) {
+          throw new Error(String(answer.status));
+        }
+        wait = 2000;
+        live.dataset.state = "on";
+      } catch {
+        wait = Math.min(wait * 2, 60000);
+        live.dataset.state = "waiting";
+      }
+      timer = setTimeout(ask, wait + Math.random() * 200);
+    };
+    timer = setTimeout(ask, wait);
+    document.addEventListener("visibilitychange", () => {
+      clearTimeout(timer);
+      if (!document.hidden) ask();
+    });
+  }
+
+  /* --- keys ----------------------------------------------------------------------------------------------------- */
+
+  const places = { i: "/inbox", c: "/choices", h: "/held", s: "/account", d: "/deals", p: "/contacts", f: "/find" };
+  let waitingForPlace = false;
+
+  const rows = () => $$(".row");
+  const current = () => $(".row.here") ?? document.activeElement?.closest?.(".row") ?? null;
+  function go(step) {
+    const list = rows();
+    if (!list.length) return stepMessage(step);
+    const at = list.indexOf(current());
+    const next = list[Math.max(0, Math.min(list.length - 1, at + step))];
+    list.forEach((row) => row.classList.toggle("here", row === next));
+    $("a.open", next)?.focus({ preventScroll: true });
+    next.scrollIntoView({ block: "nearest" });
+  }
+  function stepMessage(step) {
+    const list = $$("details.message > summary");
+    if (!list.length) return;
+    const at = list.indexOf(document.activeElement);
+    list[Math.max(0, Math.min(list.length - 1, at < 0 ? list.length - 1 : at + step))].focus();
+  }
+  const press = (selector, root = document) => {
+    const element = root && $(selector, root);
+    if (element) element.click();
+    return Boolean(element);
+  };
+  const onRowOrPage = (name) => press(`[data-key="${name}"]`, current() ?? document) || press(`[data-key="${name}"]`);
+
+  let lastTicked = null;
+  function tick(range) {
+    const row = current();
+    const box = row && $('input[type="checkbox"]', row);
+    if (!box) return;
+    const list = rows();
+    if (range && lastTicked) {
+      const [from, to] = [list.indexOf(lastTicked), list.indexOf(row)].sort((a, b) => a - b);
+      list.slice(from, to + 1).forEach((one) => { const inner = $('input[type="checkbox"]', one); if (inner) inner.checked = true; });
+    } else {
+      box.checked = !box.checked;
+    }
+    lastTicked = row;
+    tellSelected();
+  }
+
+  const keys = {
+    j: () => go(1),
+    k: () => go(-1),
+    o: () => press("a.open", current()),
+    u: () => press('[data-key="u"]'),
+    x: () => tick(false),
+    X: () => tick(true),
+    l: () => onRowOrPage("l"),
+    n: () => onRowOrPage("n"),
+    s: () => onRowOrPage("s"),
+    e: () => onRowOrPage("e"),
+    t: () => onRowOrPage("t"),
+    "#": () => onRowOrPage("#"),
+    z: () => press("#toasts .toast:last-child [data-undo]"),
+    c: () => press('[data-key="c"]'),
+    "[": () => press('[data-key="["]'),
+    "]": () => press('[data-key="]"]'),
+    "/": () => $("#search")?.focus(),
+    "?": () => openDialog("keys"),
+  };
+
+  document.addEventListener("keydown", (event) => {
+    const field = event.target.closest?.("input:not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable]");
+    if ((event.ctrlKey || event.metaKey) && !event.altKey && event.key.toLowerCase() === "k") {
+      event.preventDefault();
+      openDialog("palette");
+      return;
+    }
+    if (event.key === "Escape") {
+      const menu = $("details.menu[open]");
+      if (menu) {
+        menu.open = false;
+        $("summary", menu)?.focus();
+      } else if (field && !field.closest("dialog")) {
+        field.blur();
+      }
+      return;
+    }
+    if (event.key === "Enter" && field?.matches("input[type=search]")) {
+      const first = $(".found button.entry, .found a.entry", field.closest(".finder") ?? document.createElement("div"));
+      if (first) {
+        event.preventDefault();
+        first.click();
+        return;
+      }
+    }
+    if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+      const finder = event.target.closest?.(".finder");
+      if (!finder) return;
+      const list = $$(".found button.entry, .found a.entry", finder);
+      const at = list.indexOf(document.activeElement);
+      const next = event.key === "ArrowDown" ? list[at + 1] ?? list[0] : at > 0 ? list[at - 1] : $("input", finder);
+      if (next) {
+        event.preventDefault();
+        next.focus();
+      }
+      return;
+    }
+    if (field || event.ctrlKey || event.metaKey || event.altKey || $("dialog[open]") || body.dataset.keys === "off") return;
+    if (waitingForPlace) {
+      waitingForPlace = false;
+      if (places[event.key]) {
+        event.preventDefault();
+        location.href = places[event.key];
+      }
+      return;
+    }
+    if (event.key === "g") {
+      waitingForPlace = true;
+      setTimeout(() => { waitingForPlace = false; }, 1200);
+      return;
+    }
+    if (/^[1-9]$/.test(event.key)) {
+      const choice = $$("[data-candidate]", current() ?? document)[Number(event.key) - 1];
+      if (choice) choice.click();
+      return;
+    }
+    const act = keys[event.key];
+    if (act) {
+      event.preventDefault();
+      act();
+    }
+  });
+})();

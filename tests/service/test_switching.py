@@ -1,0 +1,201 @@
+"""Ways in that are opened and closed while mail flows: what was sent is what was accepted and what was refused, and nothing comes twice."""
+
+from __future__ import annotations
+
+import itertools
+import smtplib
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.plugins.sources.dovecot import Dovecot
+from tests.plugins.sources.dovecot import dovecot as running_dovecot
+from tests.running import ROOT, Running
+from tests.service.test_ways_in import SECRET, call, hook, mailbox, settled
+
+
+@pytest.fixture(scope="module")
+def dovecot() -> Iterator[Dovecot]:
+    with running_dovecot() as server:
+        yield server
+
+
+def door_of(house: Running) -> tuple[dict[str, Any], str]:
+    """A new webhook source, and where to post to."""
+    door = call(house, "POST", "/sources", {"kind": "generic", "name": "Door", "settings": {"secret": SECRET}})
+    return door, f"http://{house.http}/in/" + door["url"].partition("/in/")[2]
+
+
+def sent_by_smtp(house: Running, raw: bytes) -> bool:
+    """Whether the mail was taken. A connection that ends without a word after the mail is an error: nobody knows then where the mail is."""
+    try:
+        client = smtplib.SMTP(*house.smtp, timeout=30)
+        client.ehlo()
+        if client.mail("ana@sales.example")[0] != 250 or client.rcpt("acme@drop.example")[0] != 250:
+            return False
+    except (OSError, smtplib.SMTPException):
+        return False
+    try:
+        return client.data(raw)[0] == 250
+    except smtplib.SMTPDataError:
+        return False
+    finally:
+        client.close()
+
+
+class Senders:
+    """Sends a new mail after the other by the way of the moment, each until it is taken; counts every try."""
+
+    def __init__(self, make: Callable[[str], bytes], way: Callable[[bytes], bool]) -> None:
+        self.way = way
+        self.tries: Counter[str] = Counter()
+        self._make = make
+        self._faults: list[BaseException] = []
+        self._serial = itertools.count()
+        self._enough = threading.Event()
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._send, daemon=True) for _ in range(3)]
+        for thread in self._threads:
+            thread.start()
+
+    def _send(self) -> None:
+        try:
+            while not self._enough.is_set():
+                raw = self._make(f"Order {next(self._serial)}")
+                while not self._tried(raw):
+                    self._enough.wait(0.05)  # a sender who is refused does not ask again at once
+        except BaseException as fault:
+            self._faults.append(fault)
+
+    def _tried(self, raw: bytes) -> bool:
+        taken = self.way(raw)
+        with self._lock:
+            self.tries.update(["sent", "taken" if taken else "refused"])
+        return taken
+
+    def more(self, what: str, number: int) -> Callable[[], bool]:
+        """A condition: so many more tries ended like this than until now."""
+        wanted = self.tries[what] + number
+        return lambda: self._faults != [] or self.tries[what] >= wanted
+
+    def finish(self) -> None:
+        self._enough.set()
+        for thread in self._threads:
+            thread.join(timeout=60)
+        assert self._faults == []
+        assert not any(thread.is_alive() for thread in self._threads)
+
+
+@pytest.mark.timeout(240)
+def test_a_running_house_moves_from_smtp_to_a_webhook_to_a_mailbox_and_back(tmp_path: Path, dovecot: Dovecot) -> None:
+    with Running(tmp_path, parts=("receive", "worker", "web")) as house:
+        door, url = door_of(house)
+        with_port = house.env
+        without_port = {**with_port, "DROPCOPY_SMTP": ""}
+
+        def by_mailbox(raw: bytes) -> bool:
+            dovecot.put("moving", raw)
+            return True
+
+        senders = Senders(house.mail, lambda raw: sent_by_smtp(house, raw))
+        house.until(senders.more("taken", 15))
+        assert house.end("receive") == 0
+        house.until(senders.more("refused", 1))
+        senders.way = lambda raw: hook(house, url, raw) == 202
+        house.until(senders.more("taken", 15))
+        house.env = without_port
+        house.start("receive")
+        call(house, "POST", "/sources", mailbox(dovecot, "moving"))
+        call(house, "PATCH", f"/sources/{door['id']}", {"enabled": False})
+        house.until(senders.more("refused", 3))
+        senders.way = by_mailbox
+        house.until(senders.more("taken", 15))
+        assert house.end("receive") == 0
+        house.env = with_port
+        house.start("receive")  # what is left in the mailbox comes beside the port
+        house.until(house.answers_smtp, 60)
+        senders.way = lambda raw: sent_by_smtp(house, raw)
+        house.until(senders.more("taken", 15))
+        senders.finish()
+        taken = senders.tries["taken"]
+        house.until(lambda: settled(house, taken), 60)
+        status = house.status()
+        assert senders.tries["sent"] == status["accepted"] + senders.tries["refused"]
+        assert (status["accepted"], status["held"], status["ignored"]) == (taken, 0, 0)
+
+
+def test_the_same_mail_by_four_ways_is_one_mail(tmp_path: Path, dovecot: Dovecot) -> None:
+    """And every answer comes after the commit: what was answered is counted at once."""
+    with Running(tmp_path, parts=("receive", "worker", "web")) as house:
+        _, url = door_of(house)
+        raw = house.mail("One and the same")
+        house.send(raw)
+        assert house.status()["accepted"] == 1
+        assert hook(house, url, raw) == 202
+        assert house.status()["accepted"] == 2
+        assert _piped(house, tmp_path, url, raw).returncode == 0
+        assert house.status()["accepted"] == 3
+        call(house, "POST", "/sources", mailbox(dovecot, "same"))
+        dovecot.put("same", raw)
+        house.until(lambda: house.status()["accepted"] == 4 and settled(house, 1), 60)
+        assert house.status()["ignored"] == 3
+        house.end("web")
+        later = _piped(house, tmp_path, url, house.mail("Later"))
+        assert later.returncode == 75, "a mail server keeps it and tries again"
+        assert "Traceback" not in later.stderr.decode()
+
+
+def _piped(house: Running, folder: Path, url: str, raw: bytes) -> subprocess.CompletedProcess[bytes]:
+    token = folder / "token"
+    token.write_text(SECRET + "\n")
+    env = {**house.env, "SENDER": "ana@sales.example", "RECIPIENT": "acme@drop.example"}
+    command = [sys.executable, "app.py", "deliver", url, "--token-file", str(token)]
+    return subprocess.run(command, cwd=ROOT, env=env, input=raw, capture_output=True, timeout=60, check=False)
+
+
+def test_fifty_deliveries_of_one_mail_at_once_are_one_mail(tmp_path: Path) -> None:
+    with Running(tmp_path, parts=("worker", "web")) as house:
+        _, url = door_of(house)
+        raw = house.mail("Fifty at once")
+        answers: list[int] = []
+        threads = [threading.Thread(target=lambda: answers.append(hook(house, url, raw))) for _ in range(50)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert Counter(answers) == {202: 50}
+        house.until(lambda: settled(house, 1), 60)
+        status = house.status()
+        assert (status["accepted"], status["ignored"], status["held"]) == (50, 49, 0)
+
+
+def test_a_stop_refuses_new_mail_and_takes_the_slow_one_that_has_begun(tmp_path: Path) -> None:
+    with Running(tmp_path, parts=("receive",)) as house:
+        raw = house.mail("Slow", body="".join(f"{number:06d} {'x' * 60}\n" for number in range(75_000)))
+        assert len(raw) > 5_000_000
+        client = smtplib.SMTP(*house.smtp, timeout=60)
+        client.ehlo()
+        client.mail("ana@sales.example")
+        client.rcpt("acme@drop.example")
+        assert client.docmd("DATA")[0] == 354
+        client.send(raw[:250_000])
+        process = house.processes["receive"]
+        process.terminate()
+        taken = 0
+        while sent_by_smtp(house, house.mail("Just in time")):
+            taken += 1
+        for at in range(250_000, len(raw), 250_000):
+            assert process.poll() is None
+            client.send(raw[at : at + 250_000])
+        client.send(b".\r\n")
+        assert client.getreply()[0] == 250
+        client.close()
+        assert process.wait(timeout=40) == 0
+        status = house.status()
+        assert status["accepted"] == status["received"] == taken + 1

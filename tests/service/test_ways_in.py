@@ -1,0 +1,148 @@
+"""Ways in of a whole running house: changed while mail flows, polled by one receiver, refused early."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.plugins.sources.dovecot import PASSWORD, Dovecot
+from tests.plugins.sources.dovecot import dovecot as running_dovecot
+from tests.running import Running
+
+SECRET = "bearer-token-0123456789-0123456789"
+
+
+@pytest.fixture(scope="module")
+def dovecot() -> Iterator[Dovecot]:
+    with running_dovecot() as server:
+        yield server
+
+
+def connections(server: Dovecot, user: str) -> int:
+    """How many sessions this person has on the server."""
+    return sum(int(line.split()[1]) for line in server.admin("who", user).splitlines()[1:] if line.split()[0] == user)
+
+
+def call(house: Running, method: str, path: str, body: Any = None) -> Any:
+    """A request of the admin to the API."""
+    request = urllib.request.Request(f"http://{house.http}/api/v1{path}", method=method, data=None if body is None else json.dumps(body).encode())
+    request.add_header("Authorization", f"Bearer {house.answers['api_token']}")
+    request.add_header("Content-Type", "application/json")
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        text = answer.read()
+    return json.loads(text) if text else None
+
+
+def hook(house: Running, url: str, raw: bytes) -> int:
+    request = urllib.request.Request(url, method="POST", data=raw)
+    for name, value in {"Content-Type": "message/rfc822", "Authorization": f"Bearer {SECRET}", "X-Envelope-To": "acme@drop.example", "X-Envelope-From": "ana@sales.example"}.items():
+        request.add_header(name, value)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def mailbox(dovecot: Dovecot, user: str) -> dict[str, Any]:
+    return {
+        "kind": "imap", "name": f"Mailbox {user}",
+        "settings": {"host": "127.0.0.1", "port": dovecot.port, "security": "none", "username": user, "password": PASSWORD, "default_recipient": "acme@drop.example"},
+    }  # fmt: skip
+
+
+def settled(house: Running, number: int) -> bool:
+    status = house.status()
+    return status["logged"] == number and status["received"] == status["processing"] == 0
+
+
+def test_mail_flows_on_while_the_way_in_is_changed(tmp_path: Path, dovecot: Dovecot) -> None:
+    """SMTP, then a webhook, then a mailbox, then SMTP again; each mail of a change also comes by the way before it."""
+    with Running(tmp_path, parts=("receive", "worker", "web")) as house:
+        mails = [house.mail(f"Order {number}") for number in range(40)]
+        sent = 0
+        for raw in mails[:10]:
+            house.send(raw)
+            sent += 1
+        door = call(house, "POST", "/sources", {"kind": "generic", "name": "Door", "settings": {"secret": SECRET}})
+        url = door["url"].replace(door["url"].partition("/in/")[0], f"http://{house.http}")
+        for raw in mails[5:20]:  # five of them come twice
+            assert hook(house, url, raw) == 202
+            sent += 1
+        box = call(house, "POST", "/sources", mailbox(dovecot, "switch"))
+        for raw in mails[15:30]:  # five of them come twice
+            dovecot.put("switch", raw)
+            sent += 1
+        house.until(lambda: house.status()["accepted"] == sent, 60)
+        call(house, "PATCH", f"/sources/{door['id']}", {"enabled": False})
+        assert hook(house, url, mails[30]) == 503  # paused: refused for now, so the sender keeps it
+        call(house, "DELETE", f"/sources/{box['id']}")
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(house.send, mails[25:40]))  # five of them come twice
+        sent += 15
+        house.until(lambda: house.status()["accepted"] == sent and settled(house, 40), 60)
+        status = house.status()
+        assert (status["accepted"], status["logged"], status["ignored"], status["held"]) == (55, 40, 15, 0)
+        row = call(house, "GET", f"/sources/{door['id']}")
+        assert row["last_mail_at"]
+
+
+def test_a_mailbox_is_polled_by_one_receiver_and_the_other_takes_over(tmp_path: Path, dovecot: Dovecot) -> None:
+    with Running(tmp_path, parts=("receive", "worker", "web")) as house:
+        second = {**house.env, "DROPCOPY_SMTP": ""}
+        first_env, house.env = house.env, second
+        house.processes["receive-1"] = house.processes.pop("receive")
+        house.start("receive")
+        house.processes["receive-2"] = house.processes.pop("receive")
+        house.env = first_env
+        try:
+            box = call(house, "POST", "/sources", mailbox(dovecot, "shared"))
+            house.until(lambda: connections(dovecot, "shared") >= 1, 30)
+            for number in range(20):
+                dovecot.put("shared", house.mail(f"Shared {number}"))
+            house.until(lambda: settled(house, 20), 60)
+            assert connections(dovecot, "shared") == 1, "one receiver holds the lease, the other waits"
+            assert house.status()["accepted"] == 20
+            # Whichever process fetches: polling by hand comes to the web process and changes nothing twice.
+            answers: list[Any] = []
+            threads = [threading.Thread(target=lambda: answers.append(call(house, "POST", f"/sources/{box['id']}/poll"))) for _ in range(3)]
+            dovecot.put("shared", house.mail("Polled"))
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert len(answers) == 3
+            assert all(answer["sentence"] for answer in answers)
+            house.until(lambda: settled(house, 21), 60)
+            assert house.status()["accepted"] == 21
+            call(house, "PATCH", f"/sources/{box['id']}", {"enabled": False})
+            house.until(lambda: connections(dovecot, "shared") == 0, 40)
+            call(house, "PATCH", f"/sources/{box['id']}", {"enabled": True})
+            house.until(lambda: connections(dovecot, "shared") == 1, 40)
+            house.end("receive-1")  # an orderly end gives the lease back
+            dovecot.put("shared", house.mail("After the first has gone"))
+            house.until(lambda: settled(house, 22), 60)
+            assert house.status()["accepted"] == 22
+            assert call(house, "GET", f"/sources/{box['id']}")["last_mail_at"]
+        finally:
+            house.end("receive-1")
+            house.end("receive-2")
+
+
+def test_a_request_that_says_it_is_too_long_is_refused_before_it_comes(tmp_path: Path) -> None:
+    with Running(tmp_path, parts=("web",)) as house:
+        door = call(house, "POST", "/sources", {"kind": "generic", "name": "Door", "settings": {"secret": SECRET}})
+        host, _, port = house.http.partition(":")
+        with socket.create_connection((host, int(port)), timeout=30) as channel:
+            path = "/in/" + door["url"].partition("/in/")[2]
+            channel.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: message/rfc822\r\nContent-Length: 900000000\r\n\r\nFrom: x\r\n".encode())
+            assert b" 413 " in channel.recv(4096).split(b"\r\n")[0]

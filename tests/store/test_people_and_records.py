@@ -1,0 +1,210 @@
+"""Contacts, organisations, deals, leads and projects, on both databases."""
+
+from __future__ import annotations
+
+import datetime as dt
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from core.errors import BadInput
+from core.store import links, people, records, threads, undo
+from core.store.company import change_company
+from core.store.database import connected
+from core.store.models import Contact, ContactAddress, Participant, Record, RecordContact, Thread
+from core.store.visibility import Viewer
+from tests.store.small_world import World
+
+
+@pytest.fixture
+def company(any_store: World) -> tuple[World, Viewer]:
+    change_company({"slug": "acme", "mail_domain": "drop.example"})
+    return any_store, any_store.rep("ana")
+
+
+def test_an_address_belongs_to_one_contact_in_any_spelling(company):
+    _, ana = company
+    bo = people.create_contact(ana, {"name": "  Bo   B ", "addresses": ["Bo@Cust.example", "bo@cust.EXAMPLE", "bo@münchen.example"]})
+    assert (bo.name, bo.addresses) == ("Bo B", ["bo@cust.example", "bo@xn--mnchen-3ya.example"])
+    with pytest.raises(BadInput, match="belongs to contact"):
+        people.create_contact(ana, {"addresses": ["BO@cust.example"]})
+    with pytest.raises(BadInput):
+        people.create_contact(ana, {})
+    with pytest.raises(BadInput):
+        people.create_contact(ana, {"name": "x", "addresses": ["no address"]})
+    assert people.ensure_contact("BO@cust.example") == (bo.id, False)
+    assert [view.id for view in people.contacts().items] == [bo.id]
+    changed = people.update_contact(ana, bo.id, {"addresses": ["new@cust.example"], "name": ""})
+    assert (changed.name, changed.addresses) == ("", ["new@cust.example"])
+    assert people.ensure_contact("bo@cust.example", "Bo")[1] is True
+
+
+def test_a_new_address_is_found_in_earlier_mail(company):
+    world, ana = company
+    mail = world.mail(ana, to=(("Cy", "cy@cust.example"),))
+    contact = people.create_contact(ana, {"name": "Cy", "addresses": ["cy@cust.example"]})
+    assert Participant.get((Participant.message == mail.id) & (Participant.role == "to")).contact_id == contact.id
+
+
+def test_many_who_come_at_once_make_one_contact(company):
+    _world, _ = company
+
+    def come(_: int) -> tuple[int, bool]:
+        with connected():
+            return people.ensure_contact("same@cust.example", "Same")
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(come, range(24)))
+    assert len({ident for ident, _ in found}) == 1
+    assert sum(new for _, new in found) == 1
+    assert Contact.select().count() == ContactAddress.select().count() == 1
+
+
+def test_a_merge_moves_everything_and_can_be_undone(company):
+    world, ana = company
+    organisation, deal, other_deal = world.organisation("Cust"), world.record("One"), world.record("Two")
+    keep, other = world.contact("Bo", "bo@cust.example"), world.contact("Bosse", "b@home.example", organisation=organisation)
+    mail, second = world.mail(ana, contact=other), world.mail(ana, contact=other)
+    links.link(ana, mail.thread_id, "contact", other)
+    links.link(ana, second.thread_id, "contact", other)
+    links.link(ana, second.thread_id, "contact", keep)
+    for record, contact in ((deal, keep), (deal, other), (other_deal, other)):
+        RecordContact.create(record=record, contact=contact, added_at=world.now)
+    token = people.merge(ana, keep, other)
+    merged = people.get_contact(keep)
+    assert (merged.addresses, merged.organisation) == (["bo@cust.example", "b@home.example"], organisation)
+    assert people.get_contact(other).id == keep
+    assert [view.id for view in people.contacts().items] == [keep]
+    assert {row.id for row in people.contact_threads(ana, keep).items} == {mail.thread_id, second.thread_id}
+    assert [chip["id"] for chip in threads.row(ana, second.thread_id).chips] == [keep]
+    assert {view.id for view in people.contact_records(keep, world.seal)} == {deal, other_deal}
+    assert people.ensure_contact("b@home.example") == (keep, False)
+    assert undo.take_back(ana, token) == "merge"
+    assert people.get_contact(keep).addresses == ["bo@cust.example"]
+    assert people.get_contact(keep).organisation is None
+    assert people.get_contact(other).addresses == ["b@home.example"]
+    assert {chip["id"] for chip in threads.row(ana, second.thread_id).chips} == {keep, other}
+    assert {view.id for view in people.contact_records(keep, world.seal)} == {deal}
+    assert {view.id for view in people.contact_records(other, world.seal)} == {deal, other_deal}
+    assert people.merge(ana, keep, keep) is None
+    assert people.merge(ana, keep, 999999) is None
+
+
+def test_a_deleted_contact_leaves_every_page_and_its_mail_stays(company):
+    world, ana = company
+    contact = world.contact("Cy", "cy@cust.example")
+    mail = world.mail(ana, contact=contact)
+    links.link(ana, mail.thread_id, "contact", contact)
+    assert people.delete_contact(ana, contact)
+    assert not people.delete_contact(ana, contact)
+    assert people.get_contact(contact) is None
+    assert threads.row(ana, mail.thread_id).chips == []
+    assert people.ensure_contact("cy@cust.example")[1] is True
+
+
+def test_organisations_have_domains_of_their_own(company):
+    _, ana = company
+    cust = people.create_organisation(ana, {"name": "Cust", "domains": ["Cust.example", "@cust.example", "münchen.example"]})
+    assert cust.domains == ["cust.example", "xn--mnchen-3ya.example"]
+    with pytest.raises(BadInput, match="another organisation"):
+        people.create_organisation(ana, {"name": "Other", "domains": ["cust.example"]})
+    assert [view.name for view in people.organisations().items] == ["Cust"]
+    with pytest.raises(BadInput, match="no organisation"):
+        people.update_organisation(ana, cust.id, {"domains": ["gmail.com"]})
+    assert people.get_organisation(cust.id).domains == cust.domains
+    assert people.organisations(domain="CUST.example").items[0].id == cust.id
+    assert people.delete_organisation(ana, cust.id)
+    assert people.create_organisation(ana, {"name": "Other", "domains": ["cust.example"]}).domains == ["cust.example"]
+
+
+def test_a_record_keeps_the_history_of_its_status(company):
+    world, ana = company
+    made = records.create(ana, "deal", {"title": " Ten   chairs ", "created_at": world.now}, world.seal)
+    assert (made.title, made.status, made.owner) == ("Ten chairs", "open", ana.rep_id)
+    closing = world.now + dt.timedelta(days=3)
+    records.update(ana, "deal", made.id, {"status": "lost", "closed_at": closing}, world.seal)
+    records.update(ana, "deal", made.id, {"title": "Eleven chairs"}, world.seal)
+    records.update(ana, "deal", made.id, {"status": "open"}, world.seal)
+    told = records.history(made.id)
+    assert [(status, since) for status, since, _ in told[:2]] == [("open", world.now), ("lost", closing)]
+    assert told[2][0] == "open"
+    assert records.get("deal", made.id, world.seal).closed_at is None
+    closed = records.create(ana, "project", {"title": "Done", "status": "completed", "created_at": world.now, "closed_at": closing}, world.seal)
+    assert [(status, since) for status, since, _ in records.history(closed.id)] == [("open", world.now), ("completed", closing)]
+
+
+def test_a_record_s_address_is_its_own_and_stays(company):
+    world, ana = company
+    one, two = (records.create(ana, "lead", {"title": "x"}, world.seal) for _ in range(2))
+    assert one.bcc_address != two.bcc_address
+    assert records.get("lead", one.id, world.seal).bcc_address == one.bcc_address
+    loaded = world.record("loaded without one", "lead")
+    assert records.get("lead", loaded, world.seal).bcc_address.endswith("@drop.example")
+
+
+def test_a_bad_record_leaves_nothing_behind(company):
+    world, ana = company
+    for bad in ({"title": "x", "contacts": [1]}, {"title": ""}, {"title": "x", "status": "won"}, {"title": "x" * 501}, {"title": "x", "owner": 999}):
+        with pytest.raises(BadInput):
+            records.create(ana, "lead", bad, world.seal)
+    assert Record.select().count() == 0
+
+
+def test_the_title_in_the_inbox_follows_the_record(company):
+    world, ana = company
+    mail, deal = world.mail(ana), world.record("Old")
+    links.link(ana, mail.thread_id, "deal", deal)
+    records.update(ana, "deal", deal, {"title": "New"}, world.seal)
+    assert threads.row(ana, mail.thread_id).chips[0]["title"] == "New"
+
+
+def test_who_is_taken_off_a_record_may_come_back(company):
+    world, ana = company
+    cy, di = world.contact("Cy"), world.contact("Di")
+    deal = records.create(ana, "deal", {"title": "x", "contacts": [cy, di]}, world.seal)
+    assert records.update(ana, "deal", deal.id, {"contacts": [di]}, world.seal).contacts == [di]
+    assert RecordContact.get(RecordContact.contact == cy).removed_at is not None
+    assert records.update(ana, "deal", deal.id, {"contacts": [cy, di]}, world.seal).contacts == [cy, di]
+
+
+def test_lists_of_records_are_filtered_and_paged(company):
+    world, ana = company
+    cy, cust = world.contact("Cy"), world.organisation("Cust")
+    for number in range(5):
+        values = {"title": f"Deal {number}", "contacts": [cy] if number % 2 else [], "organisation": cust if number == 4 else None, "external_id": f"d{number}"}
+        records.create(ana, "deal", values, world.seal)
+    first = records.page("deal", world.seal, limit=3)
+    second = records.page("deal", world.seal, cursor=first.next, limit=3)
+    assert [view.title for view in (*first.items, *second.items)] == [f"Deal {n}" for n in (4, 3, 2, 1, 0)]
+    assert second.next is None
+    assert [view.title for view in records.page("deal", world.seal, contact=cy).items] == ["Deal 3", "Deal 1"]
+    assert [view.title for view in records.page("deal", world.seal, organisation=cust).items] == ["Deal 4"]
+    assert [view.title for view in records.page("deal", world.seal, q="deal 2").items] == ["Deal 2"]
+    assert [view.title for view in records.page("deal", world.seal, external_id="d1").items] == ["Deal 1"]
+
+
+def test_earlier_threads_are_offered_to_a_new_record_unless_they_were_unlinked(company):
+    world, ana = company
+    bo = world.rep("bo")
+    cy = world.contact("Cy", "cy@cust.example")
+    mine, his, elsewhere, refused = (world.mail(viewer, contact=cy) for viewer in (ana, bo, ana, ana))
+    for viewer, mail in ((ana, mine), (bo, his), (ana, elsewhere), (ana, refused)):
+        links.link(viewer, mail.thread_id, "contact", cy)
+    links.link(ana, elsewhere.thread_id, "deal", world.record("Other"))
+    deal = records.create(ana, "deal", {"title": "New", "contacts": [cy]}, world.seal)
+    link = links.link(ana, refused.thread_id, "deal", deal.id)
+    links.unlink(ana, refused.thread_id, link.id)
+    assert [row.id for row in records.eligible_earlier_threads(ana, deal.id)] == [mine.thread_id]
+    Thread.update(started_at=deal.created_at + dt.timedelta(days=1)).where(Thread.id == mine.thread_id).execute()
+    assert records.eligible_earlier_threads(ana, deal.id) == []
+
+
+def test_a_record_s_page_shows_readable_mail_only(company):
+    world, ana = company
+    bo, eve = world.rep("bo"), world.rep("eve", "admin")
+    deal = world.record("Deal")
+    for viewer, sharing in ((ana, "private"), (bo, "private"), (bo, "company")):
+        mail = world.mail(viewer, subject=f"{viewer.email} {sharing}", sharing=sharing)
+        links.link(viewer, mail.thread_id, "deal", deal)
+    assert [row.subject for row in records.threads(ana, deal).items] == ["bo@sales.example company", "ana@sales.example private"]
+    assert [row.subject for row in records.threads(eve, deal).items] == ["bo@sales.example company"]

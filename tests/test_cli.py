@@ -1,0 +1,362 @@
+"""The command line: the public interface to the letter, and one clear sentence for everything that is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import app
+from core.store import company as company_settings
+from core.store import lookups
+from core.store.database import close_databases, connected, intake_db, main_db
+from core.store.models import Inbound, Outcome, Rep
+from tests.mailmaker import make_mail, spare_signer
+
+pytestmark = pytest.mark.timeout(120)
+
+
+class Shell:
+    """`python app.py …` in this process, with a data folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.env: dict[str, str | None] = {
+            "DROPCOPY_DATA_DIR": str(folder / "data"), "DROPCOPY_CONFIG": None, "DROPCOPY_DATABASE_URL": "", "DROPCOPY_QUEUE_URL": "",
+            "DROPCOPY_PLUGINS_DIR": "", "DROPCOPY_SECRET_KEY": "k" * 32, "DROPCOPY_BASE_URL": "https://crm.sales.example",
+        }  # fmt: skip
+
+    def run(self, *arguments: str, **environ: str) -> Result:
+        company_settings.forget_cache()
+        lookups.forget_ours()
+        return CliRunner().invoke(app.main, list(arguments), env={**self.env, **environ})
+
+    def json(self, *arguments: str) -> Any:
+        done = self.run(*arguments)
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    def refused(self, *arguments: str, **environ: str) -> str:
+        """The one sentence on stderr of a command that ends with 2."""
+        done = self.run(*arguments, **environ)
+        assert done.exit_code == 2, done.output
+        assert "Traceback" not in done.stderr
+        return done.stderr.strip()
+
+    def write(self, name: str, content: str) -> str:
+        (self.folder / name).write_text(content, "utf-8")
+        return str(self.folder / name)
+
+    def set_up(self) -> dict[str, str]:
+        return self.json(
+            "setup", "--company", "Acme", "--slug", "acme", "--mail-domain", "drop.example", "--admin-email", "root@sales.example",
+            "--admin-password-file", self.write("pw", "correct horse battery\n"),
+        )  # fmt: skip
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    before = main_db.obj, intake_db.obj
+    monkeypatch.chdir(tmp_path)
+    yield Shell(tmp_path)
+    close_databases()
+    main_db.initialize(before[0])
+    intake_db.initialize(before[1])
+    company_settings.forget_cache()
+    lookups.forget_ours()
+
+
+@pytest.fixture
+def sold(shell: Shell) -> Shell:
+    """Set up, with Ana, her customer Bo and two deals, one of them won."""
+    shell.set_up()
+    people = {
+        "reps": [{"external_id": "r1", "email": "ana@sales.example", "name": "Ana"}],
+        "organisations": [{"external_id": "o1", "name": "Cust Ltd", "domains": ["cust.example"]}],
+        "contacts": [{"external_id": "c1", "name": "Bo", "addresses": ["bo@cust.example"], "organisation": "o1"}],
+        "deals": [
+            {"external_id": "d1", "title": "Ten chairs", "contacts": ["c1"], "created_at": "2026-01-01T00:00:00Z"},
+            {"external_id": "d2", "title": "Old sofa", "contacts": ["c1"], "created_at": "2026-01-01T00:00:00Z", "status": "won", "closed_at": "2026-02-01T00:00:00Z"},
+        ],
+    }
+    assert shell.json("load", shell.write("people.json", json.dumps(people)), "--json")["deals"] == 2
+    return shell
+
+
+def case(raw: bytes, **more: Any) -> dict[str, Any]:
+    import base64
+
+    return {
+        "id": "one", "raw_base64": base64.b64encode(raw).decode(), "now": 1795323306, "dns": spare_signer("sales.example").dns,
+        "arrival": {
+            "source": "smtp", "client_ip": "192.0.2.10", "helo": "mail.sales.example", "mail_from": "ana@sales.example", "rcpt_to": ["acme@drop.example"],
+            "received_at": "2026-11-20T10:00:00Z",
+        }, **more,
+    }  # fmt: skip
+
+
+def explained(shell: Shell, *given: Any) -> list[dict[str, Any]]:
+    lines = "\n".join(one if isinstance(one, str) else json.dumps(one) for one in given)
+    done = shell.run("explain", "--cases", shell.write("cases.jsonl", lines))
+    assert done.exit_code == 0, done.output
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def signed(**more: Any) -> bytes:
+    return spare_signer("sales.example").sign(make_mail(**more))
+
+
+# --- every command ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(app.main.commands))
+def test_every_command_has_help(shell: Shell, name: str) -> None:
+    done = shell.run(name, "--help")
+    assert done.exit_code == 0
+    assert "Usage:" in done.stdout
+
+
+def test_the_commands_of_the_public_interface_are_there() -> None:
+    assert set(app.main.commands) >= {"run", "web", "receive", "worker", "setup", "load", "explain", "status", "reset-password", "reasons"}
+
+
+# --- set-up, load, status -----------------------------------------------------------------------------------------
+
+
+def test_set_up_prints_the_addresses_and_a_token(shell: Shell) -> None:
+    answer = shell.set_up()
+    assert answer["bcc_address"] == "acme@drop.example"
+    assert answer["forward_address"] == "acme-fwd@drop.example"
+    assert answer["api_token"]
+
+
+def test_set_up_twice_is_refused_with_a_sentence(shell: Shell) -> None:
+    shell.set_up()
+    done = shell.refused("setup", "--company", "B", "--slug", "b", "--mail-domain", "b.example", "--admin-email", "b@b.example", "--admin-password-file", str(shell.folder / "pw"))
+    assert "set up already" in done
+
+
+@pytest.mark.parametrize(
+    "option, value, told",
+    [
+        ("--company", " ", "company"), ("--slug", "a b", "slug"), ("--slug", "", "slug"), ("--mail-domain", "nodot", "mail-domain"), ("--mail-domain", "a b.example", "domain"),
+        ("--admin-email", "root", "admin-email"), ("--policy", "best-guess", "policy"), ("--admin-password-file", "/nowhere/pw", "admin-password-file"),
+    ],
+)  # fmt: skip
+def test_a_wrong_argument_of_set_up_is_named_and_nothing_is_half_done(shell: Shell, option: str, value: str, told: str) -> None:
+    options = {
+        "--company": "Acme", "--slug": "acme", "--mail-domain": "drop.example", "--admin-email": "root@sales.example",
+        "--admin-password-file": shell.write("pw", "correct horse battery"), option: value,
+    }  # fmt: skip
+    sentence = shell.refused("setup", *[part for pair in options.items() for part in pair])
+    assert told in sentence
+    assert "\n" not in sentence
+    assert shell.set_up()["bcc_address"] == "acme@drop.example"
+
+
+def test_a_weak_password_is_refused(shell: Shell) -> None:
+    password = shell.write("weak", "short")
+    sentence = shell.refused("setup", "--company", "A", "--slug", "a", "--mail-domain", "a.example", "--admin-email", "a@a.example", "--admin-password-file", password)
+    assert "password" in sentence
+
+
+def test_load_names_the_bad_row(shell: Shell) -> None:
+    shell.set_up()
+    sentence = shell.refused("load", shell.write("x.json", json.dumps({"deals": [{"external_id": "d", "title": "T", "contacts": ["nobody"]}]})))
+    assert sentence.startswith("deals[0].contacts[0]:")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1, 2]", '"text"', "[" * 100_000])
+def test_load_of_what_is_no_file_of_people_is_one_sentence(shell: Shell, content: str) -> None:
+    sentence = shell.refused("load", shell.write("x.json", content))
+    assert len(sentence) < 400
+    assert "\n" not in sentence
+
+
+def test_load_of_a_missing_file_is_one_sentence(shell: Shell) -> None:
+    assert "cannot be read" in shell.refused("load", str(shell.folder / "nothing.json"))
+
+
+def test_status_holds_the_counts(shell: Shell) -> None:
+    counts = shell.json("status", "--json")
+    assert {name: counts[name] for name in ("accepted", "received", "processing", "logged", "held", "ignored", "oldest_waiting_s")} == dict.fromkeys(
+        ("accepted", "received", "processing", "logged", "held", "ignored", "oldest_waiting_s"), 0
+    )
+    assert "Accepted 0" in shell.run("status").stdout
+
+
+def test_reset_password_prints_a_link(sold: Shell) -> None:
+    link = sold.run("reset-password", "ana@sales.example").stdout.strip()
+    assert link.startswith("https://crm.sales.example/reset/")
+    assert "no rep" in sold.refused("reset-password", "nobody@sales.example")
+
+
+def test_reasons_lists_every_code(shell: Shell) -> None:
+    rows = shell.json("reasons", "--json")
+    assert {"code", "sentence", "remedy"} == set(rows[0])
+    assert "logged" in {row["code"] for row in rows}
+
+
+def test_a_wrong_setting_stops_every_command_with_its_sentence(shell: Shell) -> None:
+    assert shell.refused("status", DROPCOPY_HTTP="nowhere").startswith("DROPCOPY_HTTP is wrong")
+
+
+def test_a_database_that_cannot_be_reached_is_one_sentence(shell: Shell) -> None:
+    sentence = shell.refused("status", DROPCOPY_DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
+    assert "DROPCOPY_DATABASE_URL" in sentence
+
+
+def test_find_wants_something_to_find(shell: Shell) -> None:
+    assert "give --message-id" in shell.refused("find")
+    assert "No mail like this" in shell.run("find", "--subject", "x").stdout
+
+
+# --- explain ------------------------------------------------------------------------------------------------------
+
+
+def test_an_explained_case_holds_every_key_of_the_public_interface(sold: Shell) -> None:
+    (result,) = explained(sold, case(signed(to="Bo <bo@cust.example>, Di <di@new.example>", headers=["Cc: Al <al@cust.example>"])))
+    assert (result["id"], result["outcome"], result["reason"]) == ("one", "logged", "logged")
+    assert result["sentence"] == "The mail was logged."
+    assert result["sender"] == {"name": "Ana", "address": "ana@sales.example"}
+    assert result["authentication"]["decision"] == "pass"
+    dkim = next(check for check in result["authentication"]["checks"] if check["method"] == "dkim")
+    assert {"method": "dkim", "result": "pass", "domain": "sales.example", "aligned": True}.items() <= dkim.items()
+    assert dkim["sentence"].endswith(".")
+    assert (result["rep"], result["rule"]) == ("ana@sales.example", "account-address")
+    message = result["message"]
+    assert (message["subject"], message["date"], message["from"]) == ("Ten chairs", "2026-11-20T10:00:00Z", result["sender"])
+    assert message["to"] == [{"name": "Bo", "address": "bo@cust.example"}, {"name": "Di", "address": "di@new.example"}]
+    assert message["cc"] == [{"name": "Al", "address": "al@cust.example"}]
+    assert "<" not in message["message_id"]
+    assert (message["attachments"], message["defects"]) == ([], [])
+    assert message["text"].startswith("Hello Bo,")
+    assert isinstance(message["html"], str)
+    assert result["forward"] is None
+    assert set(result["thread"]) >= {"key", "joins"}
+    assert result["thread"]["joins"] is None
+    assert {"address": "bo@cust.example", "new": False} in result["contacts"]
+    assert {"address": "di@new.example", "new": True} in result["contacts"]
+    links = {(link["kind"], link["external_id"], link["title"]) for link in result["links"]}
+    assert links == {
+        ("contact", "c1", "Bo"), ("organisation", "o1", "Cust Ltd"), ("deal", "d1", "Ten chairs"), ("contact", None, "Di"), ("contact", None, "Al"),
+        ("organisation", None, "new.example"),
+    }  # fmt: skip
+    assert all(link["because"].endswith(".") for link in result["links"])
+    considered = {item["external_id"]: item for item in result["considered"]}
+    assert (considered["d2"]["linked"], considered["d2"]["reason"], considered["d2"]["kind"]) == (False, "not-open", "deal")
+    assert considered["d2"]["because"].endswith(".")
+    assert all(set(step) >= {"step", "outcome", "reason", "sentence"} for step in result["trace"])
+    assert {"authenticate", "attribute", "contacts", "link"} <= {step["step"] for step in result["trace"]}
+
+
+def test_what_is_filed_is_what_was_explained(sold: Shell) -> None:
+    """Nothing of an explanation is stored."""
+    explained(sold, case(signed()))
+    with connected():
+        assert Inbound.select().count() == Outcome.select().count() == 0
+        assert Rep.select().count() == 2
+
+
+def test_an_attachment_is_told_with_its_hash(sold: Shell) -> None:
+    import hashlib
+
+    body = "--b\r\nContent-Type: text/plain\r\n\r\nHi\r\n--b\r\nContent-Type: application/pdf\r\nContent-Disposition: attachment; filename=\"a.pdf\"\r\n\r\n%PDF\r\n--b--\r\n"
+    raw = make_mail(body=body).replace(b"text/plain; charset=utf-8", b"multipart/mixed; boundary=b")
+    (result,) = explained(sold, case(spare_signer("sales.example").sign(raw)))
+    (found,) = result["message"]["attachments"]
+    assert {"filename": "a.pdf", "content_type": "application/pdf", "size": 4, "inline": False, "content_id": None}.items() <= found.items()
+    assert found["sha256"] == hashlib.sha256(b"%PDF").hexdigest()
+
+
+def test_a_forward_is_told_as_claimed(sold: Shell) -> None:
+    body = "FYI\n\n---------- Forwarded message ---------\nFrom: Di <di@new.example>\nDate: Fri, 20 Nov 2026 at 09:00\nSubject: Price\nTo: Ana <ana@sales.example>\n\nHow much?\n"
+    given = case(signed(subject="Fwd: Price", to="acme-fwd@drop.example", body=body))
+    given["arrival"]["rcpt_to"] = ["acme-fwd@drop.example"]
+    (result,) = explained(sold, given)
+    forward = result["forward"]
+    assert set(forward) >= {"client", "language", "from", "to", "cc", "subject", "date", "note", "body", "chain", "evidence"}
+    assert (forward["from"], forward["note"], forward["body"], forward["evidence"]) == ({"name": "Di", "address": "di@new.example"}, "FYI", "How much?", "text")
+    assert result["contacts"] == [{"address": "di@new.example", "new": True}]
+    assert "unreadable" not in forward
+
+
+def test_a_forward_that_cannot_be_read_says_so(sold: Shell) -> None:
+    body = "---------- Forwarded message ---------\nhello\n"
+    given = case(signed(subject="Fwd: Price", to="acme-fwd@drop.example", body=body))
+    given["arrival"]["rcpt_to"] = ["acme-fwd@drop.example"]
+    (result,) = explained(sold, given)
+    assert result["forward"] is not None
+    assert result["forward"]["unreadable"] is True
+
+
+@pytest.mark.parametrize(
+    "dns, decision, outcome, reason",
+    [
+        ({}, "hold", "held", None),
+        ({"s1._domainkey.sales.example": "TIMEOUT", "sales.example": {"TXT": "SERVFAIL"}}, "retry", "retry", None),
+        ({"sales.example": {"TXT": ["v=spf1 -all"]}}, "reject", "ignored", "auth-rejected"),
+    ],
+)
+def test_each_decision_has_its_outcome(sold: Shell, dns: dict[str, Any], decision: str, outcome: str, reason: str | None) -> None:
+    raw = signed() if decision == "retry" else make_mail()
+    (result,) = explained(sold, case(raw, dns=dns))
+    assert (result["authentication"]["decision"], result["outcome"]) == (decision, outcome)
+    assert reason is None or result["reason"] == reason
+    assert result["rep"] == "ana@sales.example"  # what can be computed is reported
+    assert result["contacts"]
+
+
+def test_missing_fields_are_unknown_and_no_error(sold: Shell) -> None:
+    (result,) = explained(sold, {"raw_base64": case(signed())["raw_base64"], "dns": {}})
+    assert result["id"] is None
+    assert result["outcome"] == "held"
+    assert result["sender"]["address"] == "ana@sales.example"
+
+
+def test_results_come_one_a_line_in_order_also_for_lines_that_are_no_case(sold: Shell) -> None:
+    raw = case(signed())["raw_base64"]
+    wrong: list[Any] = [
+        "not json", "[]", "3", "null", {"id": "none"}, {"id": "b64", "raw_base64": "###"}, {"id": "b64n", "raw_base64": 7}, {"id": "path", "raw_path": "nothing.eml"},
+        {"id": "nul", "raw_path": "a\0b"}, {"id": "arrival", "raw_base64": raw, "arrival": "smtp"}, {"id": "from", "raw_base64": raw, "arrival": {"mail_from": 3}},
+        {"id": "rcpt", "raw_base64": raw, "arrival": {"rcpt_to": "x@y"}}, {"id": "rcpts", "raw_base64": raw, "arrival": {"rcpt_to": [1]}},
+        {"id": "at", "raw_base64": raw, "arrival": {"received_at": "yesterday"}}, {"id": "dns", "raw_base64": raw, "dns": ["x"]},
+        {"id": "trust", "raw_base64": raw, "trust": "all"}, {"id": "ids", "raw_base64": raw, "trust": {"authserv_ids": "mx"}}, {"id": "now", "raw_base64": raw, "now": "soon"},
+        {"id": "far", "raw_base64": raw, "now": 1e300},
+    ]  # fmt: skip
+    results = explained(sold, *wrong, case(signed()))
+    assert [one["id"] for one in results] == [*[one.get("id") if isinstance(one, dict) else None for one in wrong], "one"]
+    for one in results[:-1]:
+        assert (one["outcome"], one["reason"]) == ("held", "bad-case"), one
+        assert one["trace"]
+        assert len(one["sentence"]) < 300
+    assert results[-1]["outcome"] == "logged"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"dns": {"sales.example": 7}}, {"dns": {"sales.example": {"TXT": 7}}}, {"dns": {"sales.example": {"TXT": [None, 3, ["a", "b"]]}}}, {"dns": {"x": {"MX": ["broken"]}}},
+        {"trust": {"networks": ["not a network"], "authserv_ids": [""]}}, {"arrival": {"client_ip": "no ip", "helo": "\x00", "mail_from": "@@@", "rcpt_to": [""]}},
+        {"arrival": {"source": "pigeon", "rcpt_to": ["acme@drop.example"] * 2000}}, {"arrival": {"mail_from": "\ud800"}}, {"arrival": None, "trust": None, "dns": {}},
+    ],
+)  # fmt: skip
+def test_odd_values_in_a_case_still_give_a_line(sold: Shell, more: dict[str, Any]) -> None:
+    results = explained(sold, case(signed(), **more), case(signed()))
+    assert [one["outcome"] in ("logged", "held", "ignored", "retry") for one in results] == [True, True]
+    assert results[1]["outcome"] == "logged"
+
+
+def test_one_file_is_explained_with_the_envelope_from_the_options(sold: Shell) -> None:
+    (sold.folder / "one.eml").write_bytes(make_mail())
+    result = sold.json("explain", str(sold.folder / "one.eml"), "--mail-from", "ana@sales.example", "--rcpt", "acme@drop.example", "--source", "imap")
+    assert (result["id"], result["sender"]["address"]) == (str(sold.folder / "one.eml"), "ana@sales.example")
+
+
+def test_explain_without_a_file_or_with_a_missing_one_is_one_sentence(shell: Shell) -> None:
+    assert "name a mail file" in shell.refused("explain")
+    assert "no such file" in shell.refused("explain", str(shell.folder / "no.eml"))
+    assert "no such file" in shell.refused("explain", "--cases", str(shell.folder / "no.jsonl"))

@@ -1,0 +1,205 @@
+"""What a logged mail leaves behind: people, links, candidates, events, search; whole or not at all."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from core.store import drops, filing, inbound, threads
+from core.store.load import load
+from core.store.models import (
+    Attachment,
+    Candidate,
+    Contact,
+    ContactAddress,
+    Event,
+    Link,
+    Message,
+    Organisation,
+    Outcome,
+    Participant,
+    Record,
+    Rep,
+    Thread,
+    ThreadId,
+    Trace,
+)
+from core.store.visibility import viewer_of
+from tests.spine import Company
+
+pytest_plugins = ["tests.spine"]
+
+FORWARD = "FYI\n\n---------- Forwarded message ---------\nFrom: Di <di@new.example>\nDate: Thu, 19 Nov 2026 at 09:00\nSubject: Price\nTo: Ana <ana@sales.example>\nCc: El <el@new.example>\n\nHow much?\n"
+
+
+def log(company: Company, raw: bytes, to: str = "acme@drop.example") -> Message:
+    ident = company.send(raw, to=[to])
+    company.work()
+    assert inbound.counts(company.at)["logged"] >= 1, company.ends()
+    return Message.get(Message.inbound_id == ident)
+
+
+def titles(thread: Any, kind: str) -> set[str]:
+    query = Link.select().where(Link.thread == thread, Link.kind == kind, Link.removed_at.is_null())
+    found = {"contact": lambda one: one.contact.name, "organisation": lambda one: one.organisation.name}.get(kind, lambda one: one.record.title)
+    return {found(link) for link in query}
+
+
+def test_everybody_named_is_a_participant_and_strangers_become_contacts(company: Company) -> None:
+    message = log(company, company.mail(to="Bo <bo@cust.example>, Di <di@new.example>", headers=["Cc: Ben <ben@sales.example>, info@new.example"]))
+    people = {(row.role, row.address, row.contact.name if row.contact else None) for row in Participant.select().where(Participant.message == message.id)}
+    assert people == {
+        ("from", "ana@sales.example", None), ("to", "bo@cust.example", "Bo"), ("to", "di@new.example", "Di"), ("cc", "ben@sales.example", None),
+        ("cc", "info@new.example", None),
+    }  # fmt: skip
+    assert {row.address for row in ContactAddress.select()} == {"bo@cust.example", "di@new.example"}
+    assert titles(message.thread_id, "contact") == {"Bo", "Di"}
+    assert titles(message.thread_id, "organisation") == {"Cust Ltd", "new.example"}
+
+
+def test_the_only_open_deal_is_linked_and_its_last_activity_moves(company: Company) -> None:
+    message = log(company, company.mail())
+    link = Link.get(Link.kind == "deal")
+    assert (link.made_by, link.policy_version, link.message_id) == ("policy:single-open", "1", message.id)
+    assert Record.get().last_activity_at == message.date
+    assert message.thread.linked
+
+
+def test_with_two_open_deals_nothing_is_guessed_and_both_are_offered(company: Company) -> None:
+    load({"deals": [{"external_id": "d2", "title": "Sofa", "contacts": ["c1"], "created_at": "2026-01-01T00:00:00Z"}]}, company.at)
+    message = log(company, company.mail())
+    thread = Thread.get_by_id(message.thread_id)
+    assert (thread.waiting, thread.linked) == ("needs-choice", False)
+    assert {(row.record.title, row.reason, row.offer) for row in Candidate.select()} == {("Ten chairs", "several-open", True), ("Sofa", "several-open", True)}
+
+
+def test_a_record_made_after_the_thread_began_is_not_linked(company: Company) -> None:
+    load({"deals": [{"external_id": "d1", "title": "Ten chairs", "status": "won", "closed_at": "2026-02-01T00:00:00Z"}]}, company.at)
+    load({"deals": [{"external_id": "d3", "title": "Late", "contacts": ["c1"], "created_at": "2026-11-20T10:00:04Z"}]}, company.at)
+    message = log(company, company.mail())
+    assert titles(message.thread_id, "deal") == set()
+    assert {(row.record.title, row.reason) for row in Candidate.select()} == {("Late", "created-after-thread"), ("Ten chairs", "not-open")}
+
+
+def test_mail_to_a_record_s_own_address_is_filed_there_though_it_is_closed(company: Company) -> None:
+    address = drops.record_address(Record.get().id, company.house.seal, company.at)
+    load({"deals": [{"external_id": "d1", "title": "Ten chairs", "status": "lost", "closed_at": "2026-02-01T00:00:00Z"}]}, company.at)
+    message = log(company, company.mail(to="Di <di@new.example>"), address)
+    assert [(link.made_by, link.reason) for link in Link.select().where(Link.thread == message.thread_id, Link.kind == "deal")] == [("address", "by-address")]
+
+
+def test_an_answer_joins_the_thread_and_its_row_shows_the_newest(company: Company) -> None:
+    first = log(company, company.mail(message_id="<one@sales.example>"))
+    second = log(company, company.mail("Re: Ten chairs", body="Twelve, please.\n", date="Fri, 20 Nov 2026 10:00:04 +0000", headers=["In-Reply-To: <one@sales.example>"]))
+    assert first.thread_id == second.thread_id
+    thread = Thread.get_by_id(first.thread_id)
+    assert (thread.message_count, thread.last_at, thread.started_at, thread.snippet) == (2, second.date, first.date, "Twelve, please.")
+    assert {row.message_id for row in ThreadId.select()} >= {"one@sales.example", second.message_id}
+
+
+def test_another_rep_s_thread_is_never_joined(company: Company) -> None:
+    first = log(company, company.mail(message_id="<one@sales.example>"))
+    other = log(company, company.mail("Re: Ten chairs", sender="Ben <ben@sales.example>", headers=["In-Reply-To: <one@sales.example>"]))
+    assert first.thread_id != other.thread_id
+
+
+def test_a_late_parent_joins_two_threads_into_one(company: Company) -> None:
+    first = log(company, company.mail("Chairs", to="Di <di@new.example>", message_id="<a@sales.example>"))
+    second = log(company, company.mail("Lamps", to="El <el@new.example>", message_id="<b@sales.example>"))
+    assert first.thread_id != second.thread_id
+    parent = log(company, company.mail("Both", to="Di <di@new.example>", headers=["References: <a@sales.example> <b@sales.example>"]))
+    assert Thread.select().count() == 1
+    assert Message.select().where(Message.thread == parent.thread_id).count() == 3
+    assert titles(parent.thread_id, "contact") == {"Di", "El"}
+
+
+def test_a_forward_is_filed_on_who_wrote_the_original_and_copies_are_not_added(company: Company) -> None:
+    message = log(company, company.mail("Fwd: Price", to="acme-fwd@drop.example", body=FORWARD), "acme-fwd@drop.example")
+    assert titles(message.thread_id, "contact") == {"Di"}
+    assert {row.address for row in ContactAddress.select()} == {"bo@cust.example", "di@new.example"}
+    assert message.forward["sender"]["address"] == "di@new.example"
+    assert Thread.get_by_id(message.thread_id).subject == "Price"
+
+
+def test_the_rep_s_default_decides_who_sees_a_new_thread(company: Company) -> None:
+    ana, ben = (Rep.get(Rep.email == f"{name}@sales.example") for name in ("ana", "ben"))
+    private = log(company, company.mail("Secret"))
+    Rep.update(default_sharing="company").where(Rep.id == ana.id).execute()
+    shared = log(company, company.mail("Open"))
+    seen = [row.id for row in threads.page(viewer_of(ben)).items]
+    assert seen == [shared.thread_id]
+    assert {row.id for row in threads.page(viewer_of(ana)).items} == {private.thread_id, shared.thread_id}
+    assert [row.id for row in threads.page(viewer_of(ben), q="secret").items] == []
+
+
+def test_a_logged_mail_is_found_at_once(company: Company) -> None:
+    ana = viewer_of(Rep.get(Rep.email == "ana@sales.example"))
+    message = log(company, company.mail(body="The walnut veneer is ready.\n"))
+    assert [row.id for row in threads.page(ana, q="walnut").items] == [message.thread_id]
+
+
+def test_automatic_linking_can_be_switched_off(company: Company) -> None:
+    Rep.update(auto_link=False).where(Rep.email == "ana@sales.example").execute()
+    message = log(company, company.mail())
+    assert titles(message.thread_id, "deal") == set()
+    assert titles(message.thread_id, "contact") == {"Bo"}
+
+
+def test_what_a_person_unlinked_no_later_mail_brings_back(company: Company) -> None:
+    message = log(company, company.mail(message_id="<one@sales.example>"))
+    Link.update(removed_at=company.at, removed_by="rep:ana@sales.example").where(Link.kind == "deal").execute()
+    log(company, company.mail("Re: Ten chairs", headers=["In-Reply-To: <one@sales.example>"]))
+    assert titles(message.thread_id, "deal") == set()
+
+
+def test_a_deleted_mail_is_not_resurrected(company: Company) -> None:
+    raw = company.mail()
+    message = log(company, raw)
+    Message.update(deleted_at=company.at).where(Message.id == message.id).execute()
+    company.send(raw)
+    company.work()
+    assert company.ends() == ["logged", "ignored(deleted-before)"]
+
+
+def test_attachments_are_listed_with_their_place_in_the_raw_mail(company: Company) -> None:
+    body = '--b\r\nContent-Type: text/plain\r\n\r\nHi\r\n--b\r\nContent-Type: application/pdf\r\nContent-Disposition: attachment; filename="a.pdf"\r\n\r\n%PDF\r\n--b--\r\n'
+    from tests.mailmaker import make_mail, spare_signer
+
+    raw = make_mail(body=body).replace(b"text/plain; charset=utf-8", b"multipart/mixed; boundary=b")
+    message = log(company, spare_signer("sales.example").sign(raw))
+    (row,) = Attachment.select().where(Attachment.message == message.id)
+    assert (row.filename, row.size, row.inline, row.content) == ("a.pdf", 4, False, None)
+    assert Thread.get_by_id(message.thread_id).has_attachment
+
+
+def test_the_time_of_a_mail_is_its_date_only_when_that_is_believable(company: Company) -> None:
+    believed = log(company, company.mail("A", date="Thu, 19 Nov 2026 08:00:00 +0000"))
+    future = log(company, company.mail("B", date="Sun, 20 Dec 2026 08:00:00 +0000"))
+    ancient = log(company, company.mail("C", date="Mon, 19 Nov 2012 08:00:00 +0000"))
+    assert believed.date == dt.datetime(2026, 11, 19, 8, tzinfo=dt.UTC)
+    assert future.date == ancient.date == company.at
+
+
+def test_events_tell_of_what_has_happened(company: Company) -> None:
+    log(company, company.mail(to="Bo <bo@cust.example>, Di <di@new.example>"))
+    assert sorted(row.name for row in Event.select()) == ["contact.created", "link.added", "mail.logged"]
+
+
+def test_a_failure_while_filing_leaves_nothing_behind(company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise RuntimeError("no luck")
+
+    company.send(company.mail(to="Di <di@new.example>"))
+    tables = (Message, Thread, Contact, Organisation, Link, Outcome, Trace, Event)
+    before = [model.select().count() for model in tables]
+    with monkeypatch.context() as broken:
+        broken.setattr(filing, "_write_outcome", failing)
+        company.work()
+    assert [model.select().count() for model in tables] == before
+    assert company.ends() == ["received(unprocessable)"]
+    company.at += dt.timedelta(minutes=5)
+    company.work()
+    assert company.ends() == ["logged"]
+    assert Contact.select().count() == 2

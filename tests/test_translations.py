@@ -1,0 +1,79 @@
+"""Every text that can be shown is in the catalogue; a language that is offered lacks none."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+
+import pytest
+from babel.messages.catalog import Catalog
+from babel.messages.mofile import write_mo
+from pydantic import BaseModel, Field
+
+from core.reasons import REASONS
+from core.web import forms, frame
+from tools import messages
+
+PLACES = re.compile(r"%\(\w+\)[sd]|\{\w+\}")
+
+
+@pytest.fixture(scope="module")
+def catalog() -> Catalog:
+    return messages.collected()
+
+
+@pytest.fixture(params=[code for code in frame.OWN_NAMES if code in messages.languages()])
+def language(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def texts(message: object) -> Iterator[str]:
+    yield from message if isinstance(message, list | tuple) else (message,)
+
+
+def test_every_reason_and_remedy_is_in_the_catalogue(catalog: Catalog) -> None:
+    wanted = {text for one in REASONS.values() for text in (one.sentence, one.remedy) if text}
+    assert [text for text in wanted if text not in catalog] == []
+
+
+def test_the_forms_of_sources_and_policies_are_in_the_catalogue(catalog: Catalog) -> None:
+    assert [text for _module, text in messages.of_plugins() if text and text not in catalog] == []
+
+
+def test_a_form_is_drawn_in_the_readers_language() -> None:
+    class Options(BaseModel):
+        how_many: int = Field(5, description="The most.")
+
+    (drawn,) = forms.fields(Options, {}, gettext=str.upper)
+    assert (drawn.label, drawn.hint) == ("HOW MANY", "THE MOST.")
+    assert list(forms.texts(Options)) == ["How many", "The most."]
+
+
+def test_only_languages_that_have_a_catalogue_are_offered() -> None:
+    assert set(frame.LANGUAGES) == {"en", *messages.languages()}
+
+
+def test_a_language_lacks_no_text(language: str, catalog: Catalog) -> None:
+    known = messages.read(language)
+    assert [message.id for message in catalog if message.id and message.id not in known] == []
+    assert messages.missing(known) == []
+
+
+def test_a_translation_names_the_same_parameters(language: str) -> None:
+    for message in messages.read(language):
+        allowed = {place for text in texts(message.id) for place in PLACES.findall(text)}
+        for text in texts(message.string):
+            assert set(PLACES.findall(text)) <= allowed if message.pluralizable else set(PLACES.findall(text)) == allowed, message.id
+
+
+def test_a_language_has_all_its_plural_forms(language: str) -> None:
+    known = messages.read(language)
+    assert known.num_plurals == {"it": 2, "sv": 2, "ja": 1}[language]
+    assert [message.id for message in known if message.pluralizable and len(list(texts(message.string))) != known.num_plurals] == []
+
+
+def test_what_runs_is_what_was_translated(language: str) -> None:
+    compiled = io.BytesIO()
+    write_mo(compiled, messages.read(language))
+    assert messages.po_of(language).with_suffix(".mo").read_bytes() == compiled.getvalue()
