@@ -171,11 +171,15 @@ class Running:
         except OSError:
             return 0, b""
 
-    def api(self, path: str) -> Any:
-        """An admin's look through the API."""
-        status, body = self.get(f"/api/v1{path}", self.answers["api_token"])
-        if status != 200:
-            raise AssertionError(f"{path} answered {status}: {body[:500]!r}")
-        return json.loads(body)
+    def api(self, path: str, body: Any = None, method: str = "GET") -> Any:
+        """What the API answers an admin."""
+        request = urllib.request.Request(f"http://{self.http}/api/v1{path}", data=None if body is None else json.dumps(body).encode(), method=method)
+        request.add_header("Authorization", f"Bearer {self.answers['api_token']}")
+        request.add_header("Content-Type", "application/json")
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return json.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{method} {path} answered {error.code}: {error.read()[:500]!r}") from None
 
 

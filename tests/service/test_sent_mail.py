@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sqlite3
 from pathlib import Path
 
 from tests.relay import Relay
@@ -12,9 +10,11 @@ from tests.test_notices import with_file
 
 
 def test_the_worker_sends_one_notice_and_the_mail_is_logged_without_the_attachment(tmp_path: Path) -> None:
-    with Relay() as relay, Running(tmp_path, environ={"DROPCOPY_RELAY_URL": relay.url}) as house:
-        with sqlite3.connect(house.folder / "data" / "main.db") as database:
-            database.execute("INSERT INTO setting (name, value) VALUES ('attachment_limit', ?)", (json.dumps(4096),))
+    with Relay() as relay, Running(tmp_path, parts=("web",), environ={"DROPCOPY_RELAY_URL": relay.url}) as house:
+        house.api("/settings", {"attachment_limit": 4096}, "PATCH")
+        house.start("receive")
+        house.start("worker")
+        house.wait_ready()
         unsigned = with_file(10_000).partition(b"\r\n")[2]
         for number in range(3):
             house.send(house.signer.sign(unsigned.replace(b"file-1", b"file-%d" % number)))
