@@ -41,6 +41,12 @@ def test_the_forms_of_sources_and_policies_are_in_the_catalogue(catalog: Catalog
     assert [text for _module, text in messages.of_plugins() if text and text not in catalog] == []
 
 
+def test_every_page_and_shared_part_is_looked_into(catalog: Catalog) -> None:
+    seen = {place for message in catalog for place, _line in message.locations}
+    pages = [path for path in (messages.ROOT / "templates").rglob("*.html") if re.search(r"\b(?:_|ngettext)\('", path.read_text("utf-8"))]
+    assert [str(path) for path in pages if path.relative_to(messages.ROOT).as_posix() not in seen] == []
+
+
 def test_a_form_is_drawn_in_the_readers_language() -> None:
     class Options(BaseModel):
         how_many: int = Field(5, description="The most.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from os import PathLike
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -34,12 +35,17 @@ def of_plugins() -> Iterator[tuple[str, str]]:
             yield "plugins", text
 
 
+def looked_into(folder: str | PathLike[str]) -> bool:
+    """Babel by itself leaves out folders whose name begins with an underscore, and the shared parts of the pages stand in one."""
+    return not Path(folder).name.startswith(".")
+
+
 def collected() -> Catalog:
     """Every text that can be shown, with where it stands."""
     catalog = Catalog(project="Dropcopy", charset="utf-8")
     with (ROOT / "babel.cfg").open(encoding="utf-8") as file:
         methods, options = parse_mapping_cfg(file)  # type: ignore[no-untyped-call]
-    for name, line, text, comments, context in extract_from_dir(ROOT, methods, options, KEYWORDS):
+    for name, line, text, comments, context in extract_from_dir(ROOT, methods, options, KEYWORDS, directory_filter=looked_into):
         catalog.add(text, None, [(name, line)], auto_comments=comments, context=context)
     for name, text in of_plugins():
         catalog.add(text, None, [(name, 1)])
