@@ -178,8 +178,12 @@ def open_secrets(row: SourceInstance, seal: Seal) -> dict[str, Any]:
 
 def report_of(instance_id: int, house: House) -> Callable[[str], None]:
     def report(sentence: str) -> None:
-        with connected(), write():
-            SourceInstance.update(last_error=sentence[:1000], last_error_at=house.now() if sentence else None).where(SourceInstance.id == instance_id).execute()
+        told = SourceInstance.select().where(SourceInstance.id == instance_id, SourceInstance.last_error != "")
+        with connected():
+            if not sentence and not told.exists():
+                return  # the usual case with every mail: nothing to clear, so no durable write either
+            with write():
+                SourceInstance.update(last_error=sentence[:1000], last_error_at=house.now() if sentence else None).where(SourceInstance.id == instance_id).execute()
 
     return report
 
