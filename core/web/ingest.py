@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+from typing import Any
 
 from flask import Blueprint, Response, current_app, request
 
 from core import sources
 from core.errors import BadInput
 from core.house import House
-from core.store.database import write
+from core.store.database import connected, write
 from core.store.models import SourceInstance, SourceRequest
 from core.types import Source, WebAnswer, WebRequest
 from core.web.access import public
@@ -30,17 +31,21 @@ def _house() -> House:
 @public
 def receive(name: str) -> Response:
     """The provider's request, proved and read by the plugin of the instance that the token names."""
+    house = _house()
     row = sources.by_path(name)
-    source = _house().plugins.sources.get(row.kind) if row is not None else None
+    source = house.plugins.sources.get(row.kind) if row is not None else None
     if row is None or source is None or source.handle is None:
         return _answer(WebAnswer(404, "There is no such source. Copy its address from the sources page."))
     if not row.enabled:
         return _answer(WebAnswer(503, "The source is paused.", {"Retry-After": _RETRY_SECONDS}))
-    began = _house().now()
+    began = house.now()
     kept: list[int] = []
     answer = _handled(row, source, kept)
-    _remember(row, answer, began, kept)
-    return _answer(answer)
+    facts = {"type": (request.content_type or "")[:200], "bytes": request.content_length or 0, "from": request.remote_addr or "", "inbound": kept}
+    response = _answer(answer)
+    # The provider waits for the mail's commit only: the note on the source's page is a second one, and comes after the answer.
+    response.call_on_close(lambda: _remember(house, row, answer, began, facts))
+    return response
 
 
 def _handled(row: SourceInstance, source: Source, kept: list[int]) -> WebAnswer:
@@ -86,12 +91,11 @@ def _read(limit: int) -> bytes | None:
     return bytes(body)
 
 
-def _remember(row: SourceInstance, answer: WebAnswer, began: dt.datetime, kept: list[int]) -> None:
+def _remember(house: House, row: SourceInstance, answer: WebAnswer, began: dt.datetime, facts: dict[str, Any]) -> None:
     """The last requests stand on the source's page: when, which answer, how large; nothing of their content."""
-    now = _house().now()
-    facts = {"type": (request.content_type or "")[:200], "bytes": request.content_length or 0, "from": request.remote_addr or "", "inbound": kept}
     try:
-        with write():
+        now = house.now()
+        with connected(), write():
             SourceRequest.create(instance=row.id, at=now, status=answer.status, sentence=answer.text[:500], facts=facts)
             old = SourceRequest.select(SourceRequest.id).where(SourceRequest.instance == row.id).order_by(SourceRequest.id.desc()).offset(_KEPT_REQUESTS)
             SourceRequest.delete().where(SourceRequest.id.in_([r[0] for r in old.tuples()] or [-1])).execute()

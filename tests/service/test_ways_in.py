@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sqlite3
 import threading
 import urllib.error
 import urllib.request
@@ -136,6 +137,22 @@ def test_a_mailbox_is_polled_by_one_receiver_and_the_other_takes_over(tmp_path: 
         finally:
             house.end("receive-1")
             house.end("receive-2")
+
+
+def test_a_webhook_is_answered_after_the_commit_of_its_mail_and_waits_for_no_other(tmp_path: Path) -> None:
+    """While somebody else writes to the main database for long, a mail is kept and answered; the note on the source's page comes later."""
+    with Running(tmp_path, parts=("web",)) as house:
+        door = call(house, "POST", "/sources", {"kind": "generic", "name": "Door", "settings": {"secret": SECRET}})
+        url = f"http://{house.http}/in/" + door["url"].partition("/in/")[2]
+        busy = sqlite3.connect(tmp_path / "data" / "main.db", isolation_level=None)
+        busy.execute("BEGIN IMMEDIATE")
+        assert hook(house, url, house.mail("While another writes")) == 202
+        with sqlite3.connect(tmp_path / "data" / "intake.db") as kept:
+            assert kept.execute("SELECT count(*) FROM inbound").fetchone() == (1,)
+        assert busy.execute("SELECT count(*) FROM source_request").fetchone() == (0,)
+        busy.execute("ROLLBACK")
+        house.until(lambda: busy.execute("SELECT status FROM source_request").fetchall() == [(202,)])
+        busy.close()
 
 
 def test_a_request_that_says_it_is_too_long_is_refused_before_it_comes(tmp_path: Path) -> None:

@@ -39,7 +39,8 @@ def post(world: World, path: str, raw: bytes, secret: str = SECRET, **headers: s
         "Content-Type": "message/rfc822", "Authorization": f"Bearer {secret}", "X-Envelope-To": "chairs@drop.example",
         "X-Envelope-From": "ana@sales.example", "X-Envelope-Client-Ip": "192.0.2.10", **{key.replace("_", "-"): value for key, value in headers.items()},
     }  # fmt: skip
-    return world.app.test_client().post(path, data=raw, headers=fields)
+    # Buffered: what comes after the answer has then happened too.
+    return world.app.test_client().post(path, data=raw, headers=fields, buffered=True)
 
 
 def test_a_source_is_added_tried_paused_resumed_and_removed_in_the_browser(world: World, hook: SimpleNamespace) -> None:
