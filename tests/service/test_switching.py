@@ -114,8 +114,10 @@ def test_a_running_house_moves_from_smtp_to_a_webhook_to_a_mailbox_and_back(tmp_
         call(house, "POST", "/sources", mailbox(dovecot, "moving"))
         call(house, "PATCH", f"/sources/{door['id']}", {"enabled": False})
         house.until(senders.more("refused", 3))
+        by_others = house.status()["accepted"]
         senders.way = by_mailbox
         house.until(senders.more("taken", 15))
+        house.until(lambda: house.status()["accepted"] > by_others, 60)  # the mailbox is being read
         assert house.end("receive") == 0
         house.env = with_port
         house.start("receive")  # what is left in the mailbox comes beside the port
