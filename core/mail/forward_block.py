@@ -55,6 +55,8 @@ class Block:
 
 def label_of(line: str) -> tuple[str, str] | None:
     """(folded label, value) of a line that begins with a label of the table and a colon; None for every other line."""
+    if line.startswith("|"):
+        return _table_row(line)
     found = _DELIMITER.search(line, 0, _LABEL_WIDTH)
     written = line[: found.start()] if found is not None else ""
     key = fold(written)
@@ -64,6 +66,15 @@ def label_of(line: str) -> tuple[str, str] | None:
     if written.lstrip().startswith(("*", "_")):
         value = value.strip().strip("*_")
     return key, value.lstrip(":： \t\xa0")
+
+
+def _table_row(line: str) -> tuple[str, str] | None:
+    """The same for a row of the table that NetEase writes into the text: `| From | Bo <bo@cust.example> |`."""
+    label, mark, rest = line[1 : 1 + MAX_VALUE].partition("|")
+    key = fold(label) if len(label) <= _LABEL_WIDTH else ""
+    if not mark or not key or key not in table().headers:
+        return None
+    return key, rest.rstrip(" \t\xa0").removesuffix("|").strip(" \t\xa0")
 
 
 def _own_mark(line: str) -> tuple[str, str] | None:

@@ -33,6 +33,7 @@ _NAMED_OFFSET = re.compile(r"(?:GMT|UTC|UT)\s?([+\-−–])\s?(\d{1,2})(?::?(\d{
 _OFFSET = re.compile(r"(?<![\w:.])([+\-−])(\d{2}):?(\d{2})(?!\d)")
 _LETTERS = re.compile(r"[^\W\d_]{1,5}")
 _NUMBER = re.compile(r"\d+")
+_DOTTED_DAY = re.compile(r"(?<![\d.])\d{1,2}\. ?\d{1,2}\. ?(?:\d{4}|\d{2})(?![\d.]*\d)")
 _WORD = re.compile(r"[^\W\d_]{3,20}")
 _WORDS = re.compile(r"[a-z]+")
 _ORDER = re.compile(r"[dMy]")
@@ -192,7 +193,7 @@ def _numeric_day(text: str, languages: list[str], half: bool) -> tuple[int, int,
         return year, second, first
     if second > 12:
         return year, first, second
-    if order == "dMy":
+    if order == "dMy" or _DOTTED_DAY.search(text):  # no language of CLDR writes dots and the month first
         return year, second, first
     if order == "Mdy":
         return year, first, second

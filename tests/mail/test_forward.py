@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from core.mail import forward
 from core.mail.forward_block import MAX_BLOCK_LINES
+from core.mail.forward_dates import read_block_date
 from core.mail.labels import read_rows, subject_prefix, table
 from core.mail.parse import parse
 from core.types import Email, Forward, Identity, Mailbox
@@ -94,6 +95,21 @@ def test_what_mail_does_to_a_text_on_its_way_changes_nothing(change: str) -> Non
 def test_labels_in_bold_are_labels() -> None:
     bold = "\n".join(re.sub(r"^([^:]+):", r"*\1:*", line) for line in header_lines(OUTLOOK, ORIGINAL))
     assert read(f"FYI\n\n{bold}\n\nHello", subject="WG: x").sender == ORIGINAL.sender
+
+
+def test_a_block_written_as_a_table_of_text_is_read() -> None:
+    rows = "| 发件人 | Bo Lind<bo@cust.example> |\n| 发送日期 | 2026年05月12日 10:14 |\n| 收件人 | ana@sales.example |\n| 主题 | Ten | chairs |"
+    found = read(f"FYI, also see cy@other.example\n\n---- 转发的邮件 ----\n{rows}\n\nHello", subject="转发：Ten | chairs")
+    assert (found.client, found.language, found.sender) == ("netease", "zh-CN", Mailbox("Bo Lind", "bo@cust.example"))
+    assert (found.subject, found.date, found.to[0].address, found.body) == ("Ten | chairs", dt.datetime(2026, 5, 12, 10, 14), "ana@sales.example", "Hello")
+
+
+@pytest.mark.parametrize(
+    ("written", "day"),
+    [("12.05.2026 10:14", dt.datetime(2026, 5, 12, 10, 14)), ("5. 6. 26, 10.14", dt.datetime(2026, 6, 5, 10, 14)), ("12/05/2026 10:14", None), ("5.6.26 1.7.26", dt.datetime(2026, 6, 5))],
+)
+def test_dots_put_the_day_first_and_slashes_say_nothing(written: str, day: dt.datetime | None) -> None:
+    assert read_block_date(written, ["en"]) == day
 
 
 def test_a_glued_block_is_cut_at_its_labels() -> None:
