@@ -8,9 +8,10 @@ from flask import Blueprint, Response, request, url_for
 from flask_babel import gettext as _
 
 from core.store import links, outcomes, threads
+from core.types import RECORD_KINDS
 from core.web import hx
 from core.web.access import signed_in
-from core.web.frame import KIND_ICONS, KIND_NAMES, KIND_PATHS, is_admin, viewer
+from core.web.frame import KIND_ICONS, KIND_NAMES, KIND_PATHS, is_admin, plain_gettext, viewer
 
 pages = Blueprint("find", __name__)
 
@@ -39,7 +40,9 @@ def anything() -> Response:
     typed = request.args.get("q", "").strip()[:200]
     found = [place for place in _pages() if typed.casefold() in place.title.casefold()][: 12 if not typed else 4]
     if typed:
-        found += [Place(f"/{KIND_PATHS[one.kind]}/{one.id}", one.title, f"{KIND_NAMES[one.kind]} · {one.detail}".rstrip(" ·"), KIND_ICONS[one.kind]) for one in links.targets(typed, limit=5)]
+        for one in links.targets(typed, limit=5):
+            detail = plain_gettext(one.detail) if one.kind in RECORD_KINDS else one.detail  # of a record, its status
+            found.append(Place(f"/{KIND_PATHS[one.kind]}/{one.id}", one.title, f"{KIND_NAMES[one.kind]} · {detail}".rstrip(" ·"), KIND_ICONS[one.kind]))
         rows = threads.page(viewer(), "all", None, 6, q=typed).items
         found += [Place(url_for("threads.page", thread_id=row.id), row.subject or _("(no subject)"), row.who, "mail") for row in rows]
     return hx.fragment("find/_anything.html", found=found, typed=typed)
