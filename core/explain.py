@@ -15,7 +15,7 @@ from core.fence import Broken, Fence
 from core.house import House
 from core.mail.text import shown_text
 from core.pipeline import FencedReader, Judge, make_fence, trust_of
-from core.reasons import remedy, sentence
+from core.reasons import N_, remedy, sentence
 from core.steps.authenticate import evidence
 from core.steps.verdict import Verdict
 from core.store.company import company
@@ -84,7 +84,7 @@ def cases(path: Path, explainer: Explainer) -> Iterator[dict[str, Any]]:
             try:
                 case = json.loads(line)
                 if not isinstance(case, dict):
-                    raise BadInput("", "a case is a JSON object")
+                    raise BadInput("", N_("a case is a JSON object"))
                 ident = case.get("id")
                 yield explainer.case(case, path.parent)
             except (BadInput, ValueError, RecursionError) as error:
@@ -96,34 +96,34 @@ def _raw_of(case: Mapping[str, Any], folder: Path) -> bytes:
         try:
             return base64.b64decode(case["raw_base64"], validate=True)
         except (binascii.Error, TypeError, ValueError):
-            raise BadInput("raw_base64", "it is not base64") from None
+            raise BadInput("raw_base64", N_("it is not base64")) from None
     if "raw_path" not in case:
-        raise BadInput("raw_path", "a case needs raw_path or raw_base64")
+        raise BadInput("raw_path", N_("a case needs raw_path or raw_base64"))
     try:
         return (folder / str(case["raw_path"])).read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise BadInput("raw_path", f"{case['raw_path']!r} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise BadInput("raw_path", N_("%(raw_path)s cannot be read: %(why)s"), raw_path=repr(case["raw_path"]), why=getattr(error, "strerror", None) or error) from None
 
 
 def _object(given: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
     """A member that is an object, or absent. Raises BadInput."""
     value = given.get(name)
     if value is not None and not isinstance(value, dict):
-        raise BadInput(name, "give an object")
+        raise BadInput(name, N_("give an object"))
     return value
 
 
 def _text(given: Mapping[str, Any], name: str, where: str) -> str | None:
     value = given.get(name)
     if value is not None and not isinstance(value, str):
-        raise BadInput(f"{where}.{name}", "give a text")
+        raise BadInput(f"{where}.{name}", N_("give a text"))
     return value
 
 
 def _texts(given: Mapping[str, Any], name: str, where: str) -> tuple[str, ...]:
     value = given.get(name) or []
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise BadInput(f"{where}.{name}", "give a list of texts")
+        raise BadInput(f"{where}.{name}", N_("give a list of texts"))
     return tuple(value)
 
 
@@ -134,7 +134,7 @@ def _moment(value: Any, where: str) -> dt.datetime:
         moment = dt.datetime.fromisoformat(str(value))
         return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
     except (ValueError, OverflowError, OSError):
-        raise BadInput(where, f"{value!r} is no time") from None
+        raise BadInput(where, N_("%(value)s is no time"), value=repr(value)) from None
 
 
 def _envelope_of(arrival: Mapping[str, Any]) -> Envelope:

@@ -18,6 +18,7 @@ from functools import cached_property
 from urllib.parse import SplitResult, urlsplit
 
 from core.errors import HttpTrouble
+from core.reasons import N_
 
 Resolve = Callable[[str, int], list[str]]
 
@@ -114,11 +115,12 @@ class Client:
                 answer = connection.getresponse()
                 content = _read(answer, host, limit)
                 if deadline.over:  # the end of a connection that we have cut looks like the end of an answer
-                    raise HttpTrouble(f"{host} did not answer in time.")
+                    raise HttpTrouble(N_("%(host)s did not answer in time."), host=host)
                 return HttpAnswer(answer.status, content, {name.lower(): value for name, value in answer.getheaders()})
             except (OSError, http.client.HTTPException, ValueError) as error:
-                sentence = f"{host} did not answer in time." if deadline.over else f"{host} could not be asked: {type(error).__name__}."
-                raise HttpTrouble(sentence) from error
+                if deadline.over:
+                    raise HttpTrouble(N_("%(host)s did not answer in time."), host=host) from error
+                raise HttpTrouble(N_("%(host)s could not be asked: %(why)s."), host=host, why=type(error).__name__) from error
             finally:
                 connection.close()
 
@@ -127,24 +129,24 @@ class Client:
             parts = urlsplit(url)
             host, port = (parts.hostname or "").lower(), parts.port
         except ValueError as error:
-            raise HttpTrouble("The address of the request is no address.", refused=True) from error
+            raise HttpTrouble(N_("The address of the request is no address."), refused=True) from error
         odd = not url.isascii() or any(c <= " " or c == "\x7f" for c in url)
         if odd or parts.scheme not in self._schemes or not host or parts.username is not None or parts.password is not None:
-            raise HttpTrouble("Only plain https addresses without user and password are asked.", refused=True)
+            raise HttpTrouble(N_("Only plain https addresses without user and password are asked."), refused=True)
         if hosts is not None and host not in {name.lower() for name in hosts}:
-            raise HttpTrouble(f"{host} is not among the hosts that may be asked for this.", refused=True)
+            raise HttpTrouble(N_("%(host)s is not among the hosts that may be asked for this."), host=host, refused=True)
         return parts, host, port or (443 if parts.scheme == "https" else 80)
 
     def _judged_addresses(self, host: str, port: int) -> list[str]:
         try:
             addresses = self._resolve(host, port)
         except (OSError, UnicodeError) as error:
-            raise HttpTrouble(f"{host} could not be found.") from error
+            raise HttpTrouble(N_("%(host)s could not be found."), host=host) from error
         if not addresses:
-            raise HttpTrouble(f"{host} could not be found.")
+            raise HttpTrouble(N_("%(host)s could not be found."), host=host)
         # One private address among several is refused as well: which one is taken would be the host's choice.
         if not all(self._allowed(address) for address in addresses):
-            raise HttpTrouble(f"{host} has a private address, so it is not asked.", refused=True)
+            raise HttpTrouble(N_("%(host)s has a private address, so it is not asked."), host=host, refused=True)
         return addresses
 
     def _allowed(self, address: str) -> bool:
@@ -173,12 +175,12 @@ class Client:
                     deadline.watch(sock)
             except (OSError, ValueError) as error:
                 sock.close()
-                raise HttpTrouble(f"{host} gave no trustworthy certificate or no TLS: {type(error).__name__}.") from error
+                raise HttpTrouble(N_("%(host)s gave no trustworthy certificate or no TLS: %(why)s."), host=host, why=type(error).__name__) from error
             connection = http.client.HTTPConnection(host, port)
             connection.default_port = 443 if scheme == "https" else 80  # what the Host field leaves out
             connection.sock = sock
             return connection
-        raise HttpTrouble(f"{host} could not be reached.") from trouble
+        raise HttpTrouble(N_("%(host)s could not be reached."), host=host) from trouble
 
 
 class _Deadline:
@@ -238,7 +240,7 @@ def _read(answer: http.client.HTTPResponse, host: str, limit: int) -> bytes:
         while chunk := answer.read(min(CHUNK, limit + 1 - len(content))):
             content += chunk
     if (answer.length or 0) > limit or len(content) > limit:
-        raise HttpTrouble(f"The answer of {host} is larger than {limit} bytes.", refused=True)
+        raise HttpTrouble(N_("The answer of %(host)s is larger than %(limit)s bytes."), host=host, limit=limit, refused=True)
     if answer.length:
-        raise HttpTrouble(f"The answer of {host} was cut off.")
+        raise HttpTrouble(N_("The answer of %(host)s was cut off."), host=host)
     return bytes(content)

@@ -20,8 +20,9 @@ from email.utils import format_datetime
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-from core.errors import BadInput
-from core.reasons import N_, Gettext
+from core.errors import BadInput, DropcopyError, Sentence
+from core.languages import gettext_of
+from core.reasons import N_
 from core.settings import Settings
 from core.steps.verdict import Verdict
 from core.store import drops, inbound, one_time, outbox, reps
@@ -81,6 +82,8 @@ INVITATION_BODY = N_(
     "Hello,\n\n%(company)s uses Dropcopy to file mail with customers, and this is your account.\n"
     "Open this link to choose a password. It works once, for a day:\n\n%(link)s\n"
 )
+TEST_SUBJECT = N_("A test of Dropcopy's relay")
+TEST_BODY = N_("Hello,\n\nthis mail came through the relay of your Dropcopy. It works.\n")
 DROPPED_SUBJECT = N_("Attachments were left out: %(subject)s")
 DROPPED_BODY = N_(
     "Hello,\n\nyour mail “%(subject)s” was logged without these attachments, because each is larger than the limit of %(limit)s:\n\n%(files)s\n\n"
@@ -89,7 +92,7 @@ DROPPED_BODY = N_(
 )
 
 
-def request_confirmation(rep_id: int, address: str, desk: Desk, gettext: Gettext = str) -> bool:
+def request_confirmation(rep_id: int, address: str, desk: Desk) -> bool:
     """Queue the mail that asks whether `address` is the rep's own; its link works once, for 24 hours (F18).
 
     False when no relay is set or the address has had its share for today. Raises BadInput for what is no address of a
@@ -97,14 +100,15 @@ def request_confirmation(rep_id: int, address: str, desk: Desk, gettext: Gettext
     """
     plain = reps.address_of(address)
     if plain is None:
-        raise BadInput("address", gettext(N_("write an address such as ana@sales.example")))
+        raise BadInput("address", N_("write an address such as ana@sales.example"))
     if drops.find(plain, desk.seal, desk.now()) is not None:
-        raise BadInput("address", gettext(N_("this is a drop address of Dropcopy; it cannot be the address you write from")))
+        raise BadInput("address", N_("this is a drop address of Dropcopy; it cannot be the address you write from"))
     if not relay_configured(desk.settings):
         return False
     rep = Rep.get_by_id(rep_id)
     link = _link("confirm", CONFIRM, rep.id, desk, address=plain)
     names = {"name": quoted(rep.name or rep.email), "address": plain, "link": link}
+    gettext = gettext_of(rep.language)
     return _queue(desk, CONFIRM, plain, gettext(CONFIRM_SUBJECT), gettext(CONFIRM_BODY) % names)
 
 
@@ -121,26 +125,28 @@ def confirmed(rep_id: int, address: str, now: dt.datetime) -> int:
 UNKNOWN = ("unattributed", "unknown-sender", "ambiguous-sender")
 
 
-def send_password_link(rep_id: int, desk: Desk, link: str = "", gettext: Gettext = str) -> bool:
+def send_password_link(rep_id: int, desk: Desk, link: str = "") -> bool:
     """Queue the link by which a rep sets a new password; `link` when it is made already. False when nothing was queued."""
     if not relay_configured(desk.settings):
         return False
     rep = Rep.get_by_id(rep_id)
     link = link or _link("reset", "password", rep.id, desk)
+    gettext = gettext_of(rep.language)
     return _queue(desk, PASSWORD, rep.email, gettext(PASSWORD_SUBJECT), gettext(PASSWORD_BODY) % {"link": link})
 
 
-def send_invitation(rep_id: int, desk: Desk, link: str = "", gettext: Gettext = str) -> bool:
+def send_invitation(rep_id: int, desk: Desk, link: str = "") -> bool:
     """Queue the mail that tells a new rep of the account, with the link that sets the first password."""
     if not relay_configured(desk.settings):
         return False
     rep = Rep.get_by_id(rep_id)
     link = link or _link("reset", "password", rep.id, desk)
+    gettext = gettext_of(rep.language)
     names = {"link": link, "company": quoted(company().name) or "Dropcopy"}
     return _queue(desk, INVITATION, rep.email, gettext(INVITATION_SUBJECT), gettext(INVITATION_BODY) % names)
 
 
-def about_dropped(inbound_id: int, verdict: Verdict, settings: Settings, seal: Seal, now: dt.datetime, gettext: Gettext = str) -> bool:
+def about_dropped(inbound_id: int, verdict: Verdict, settings: Settings, seal: Seal, now: dt.datetime) -> bool:
     """Queue the one notice of F12, in the transaction that logs the mail: to the rep, at the account address, never to an
     address that the mail names."""
     files = [a for a in verdict.reading.email.attachments if a.note == "dropped"]
@@ -150,6 +156,7 @@ def about_dropped(inbound_id: int, verdict: Verdict, settings: Settings, seal: S
     rep = Rep.get_or_none(Rep.id == verdict.attribution.rep_id, Rep.status == "active")
     if rep is None or drops.find(rep.email, seal, now) is not None:
         return False
+    gettext = gettext_of(rep.language)
     subject = verdict.reading.email.subject
     names = {
         "subject": quoted(subject),
@@ -251,12 +258,20 @@ def compose(letter: Letter, settings: Settings, seal: Seal, now: dt.datetime) ->
 # --- sending ------------------------------------------------------------------------------------------------------
 
 
-class RelayTrouble(Exception):
-    """The relay cannot be used just now; the text is a sentence."""
+class _Trouble(DropcopyError):
+    """One sentence on why a mail did not go out, for the page of outgoing mail."""
+
+    def __init__(self, sentence: str, /, **params: object) -> None:
+        self.sentence = Sentence(sentence, **params)
+        super().__init__(str(self.sentence))
 
 
-class NotTaken(Exception):
-    """The relay refuses this one mail for good; the text is a sentence."""
+class RelayTrouble(_Trouble):
+    """The relay cannot be used just now."""
+
+
+class NotTaken(_Trouble):
+    """The relay refuses this one mail for good."""
 
 
 def send_due(desk: Desk, stop: Callable[[], bool] = lambda: False) -> int:
@@ -273,7 +288,7 @@ def send_due(desk: Desk, stop: Callable[[], bool] = lambda: False) -> int:
                 done += _send_one(channel, ident, desk)
     except RelayTrouble as trouble:
         log.warning("the relay: %s", trouble)
-        _put_off(ids, str(trouble), desk)
+        _put_off(ids, trouble.sentence, desk)
     return done
 
 
@@ -293,14 +308,14 @@ def _send_one(channel: smtplib.SMTP, ident: int, desk: Desk) -> bool:
         _check_still_wanted(letter)
         _hand_over(channel, compose(letter, desk.settings, desk.seal, desk.now()), letter.address)
     except RelayTrouble as trouble:
-        outbox.later(letter, str(trouble), desk.now())
+        outbox.later(letter, trouble.sentence, desk.now())
         raise
     except _Later as trouble:
-        outbox.later(letter, str(trouble), desk.now())
+        outbox.later(letter, trouble.sentence, desk.now())
         return False
     except (NotTaken, ValueError, UnicodeError) as trouble:
         log.warning("notice %s cannot be sent: %s", letter.id, trouble)
-        outbox.give_up(letter, quoted(str(trouble)))
+        outbox.give_up(letter, trouble.sentence if isinstance(trouble, NotTaken) else quoted(str(trouble)))
         return False
     outbox.sent(letter, desk.now())
     return True
@@ -309,16 +324,19 @@ def _send_one(channel: smtplib.SMTP, ident: int, desk: Desk) -> bool:
 def _check_still_wanted(letter: Letter) -> None:
     """At the moment of sending it must still be a person of the company, or the address that is being confirmed."""
     if not letter.body:
-        raise NotTaken("Its text cannot be read any more: the secret key was changed.")
+        raise NotTaken(N_("Its text cannot be read any more: the secret key was changed."))
     of_rep = SenderAddress.select().join(Rep).where(SenderAddress.address == letter.address, Rep.status == "active")
     if letter.kind != CONFIRM:
         of_rep = of_rep.where(SenderAddress.verified_at.is_null(False))
     if not of_rep.exists():
-        raise NotTaken("The address belongs to no active rep any more.")
+        raise NotTaken(N_("The address belongs to no active rep any more."))
 
 
-class _Later(Exception):
+class _Later(_Trouble):
     """The relay does not take this one mail just now."""
+
+
+ANSWERED = N_("The relay answered %(code)s %(words)s")
 
 
 def _hand_over(channel: smtplib.SMTP, mail: EmailMessage, address: str) -> None:
@@ -336,18 +354,18 @@ def _hand_over(channel: smtplib.SMTP, mail: EmailMessage, address: str) -> None:
         code, words = next(iter(refused.recipients.values()))
         raise _refusal(code, words) from refused
     except smtplib.SMTPNotSupportedError as error:
-        raise NotTaken("The relay cannot carry this address (no SMTPUTF8).") from error
+        raise NotTaken(N_("The relay cannot carry this address (no SMTPUTF8).")) from error
     except smtplib.SMTPResponseException as refused:
         if refused.smtp_code in (421, 530):
-            raise RelayTrouble(f"The relay answered {refused.smtp_code} {_words(refused.smtp_error)}") from refused
+            raise RelayTrouble(ANSWERED, code=refused.smtp_code, words=_words(refused.smtp_error)) from refused
         raise _refusal(refused.smtp_code, refused.smtp_error) from refused
     except (smtplib.SMTPException, OSError) as error:
-        raise RelayTrouble(f"The connection to the relay was lost ({type(error).__name__}).") from error
+        raise RelayTrouble(N_("The connection to the relay was lost (%(why)s)."), why=type(error).__name__) from error
 
 
 def _refusal(code: int, words: bytes | str) -> Exception:
-    sentence = f"The relay answered {code} {_words(words)}"
-    return NotTaken(sentence) if code >= 500 else _Later(sentence)
+    kind = NotTaken if code >= 500 else _Later
+    return kind(ANSWERED, code=code, words=_words(words))
 
 
 def _words(text: bytes | str) -> str:
@@ -363,15 +381,14 @@ def _relay(settings: Settings) -> Iterator[smtplib.SMTP]:
     tls = ssl.create_default_context()
     if local:  # a certificate says nothing about the machine we are on, and the one there is made by itself as a rule
         tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
-    where = f"The relay {host}"
     try:
         channel = _connect(parts.scheme, host, parts.port, tls)
     except ssl.SSLError as error:
-        raise RelayTrouble(f"{where} gave no trustworthy certificate or no TLS ({error.reason or type(error).__name__}).") from error
+        raise RelayTrouble(N_("The relay %(host)s gave no trustworthy certificate or no TLS (%(why)s)."), host=host, why=error.reason or type(error).__name__) from error
     except (smtplib.SMTPException, OSError) as error:
-        raise RelayTrouble(f"{where} could not be reached ({_why(error)}).") from error
+        raise RelayTrouble(N_("The relay %(host)s could not be reached (%(why)s)."), host=host, why=_why(error)) from error
     try:
-        _greet(channel, parts.scheme, tls, user, password, local, where)
+        _greet(channel, parts.scheme, tls, user, password, local, host)
         yield channel
     finally:
         _part(channel)
@@ -383,7 +400,7 @@ def _connect(scheme: str, host: str, port: int | None, tls: ssl.SSLContext) -> s
     return smtplib.SMTP(host, port or (25 if host in ("localhost", "127.0.0.1", "::1") else 587), timeout=TIMEOUT)
 
 
-def _greet(channel: smtplib.SMTP, scheme: str, tls: ssl.SSLContext, user: str, password: str, local: bool, where: str) -> None:
+def _greet(channel: smtplib.SMTP, scheme: str, tls: ssl.SSLContext, user: str, password: str, local: bool, host: str) -> None:
     try:
         channel.ehlo()
         encrypted = scheme == "smtps"
@@ -393,16 +410,17 @@ def _greet(channel: smtplib.SMTP, scheme: str, tls: ssl.SSLContext, user: str, p
             encrypted = True
         if user:
             if not encrypted and not local:
-                raise RelayTrouble(f"{where} offers no encryption, so the password is not sent to it. Use smtps:// or a relay with STARTTLS.")
+                raise RelayTrouble(N_("The relay %(host)s offers no encryption, so the password is not sent to it. Use smtps:// or a relay with STARTTLS."), host=host)
             channel.login(user, password)
     except smtplib.SMTPAuthenticationError as error:
-        raise RelayTrouble(f"{where} does not accept the user and the password ({error.smtp_code} {_words(error.smtp_error)}).") from error
+        words = f"{error.smtp_code} {_words(error.smtp_error)}"
+        raise RelayTrouble(N_("The relay %(host)s does not accept the user and the password (%(words)s)."), host=host, words=words) from error
     except smtplib.SMTPNotSupportedError as error:
-        raise RelayTrouble(f"{where} offers no way to sign in: leave user and password out of DROPCOPY_RELAY_URL.") from error
+        raise RelayTrouble(N_("The relay %(host)s offers no way to sign in: leave user and password out of DROPCOPY_RELAY_URL."), host=host) from error
     except ssl.SSLError as error:
-        raise RelayTrouble(f"{where} gave no trustworthy certificate ({error.reason or type(error).__name__}).") from error
+        raise RelayTrouble(N_("The relay %(host)s gave no trustworthy certificate (%(why)s)."), host=host, why=error.reason or type(error).__name__) from error
     except (smtplib.SMTPException, OSError) as error:
-        raise RelayTrouble(f"{where} broke off the greeting ({_why(error)}).") from error
+        raise RelayTrouble(N_("The relay %(host)s broke off the greeting (%(why)s)."), host=host, why=_why(error)) from error
 
 
 def _why(error: Exception) -> str:
@@ -419,16 +437,17 @@ def _part(channel: smtplib.SMTP) -> None:
 def send_test(settings: Settings, to: str) -> None:
     """Send a test mail to a person of the company at once. Raises BadInput with a sentence that says what is wrong."""
     if not relay_configured(settings):
-        raise BadInput("relay", "no relay is set, so Dropcopy sends no mail: set DROPCOPY_RELAY_URL and start again")
+        raise BadInput("relay", N_("no relay is set, so Dropcopy sends no mail: set DROPCOPY_RELAY_URL and start again"))
     address = reps.address_of(to)
-    known = address and SenderAddress.select().where(SenderAddress.address == address, SenderAddress.verified_at.is_null(False)).exists()
-    if not address or not known:
-        raise BadInput("to", "give the confirmed address of a rep: nobody else gets mail from Dropcopy")
+    known = SenderAddress.get_or_none(SenderAddress.address == address, SenderAddress.verified_at.is_null(False)) if address else None
+    if address is None or known is None:
+        raise BadInput("to", N_("give the confirmed address of a rep: nobody else gets mail from Dropcopy"))
     now = dt.datetime.now(dt.UTC)
-    letter = Letter(int(now.timestamp() * 1_000_000), TEST, address, "A test of Dropcopy's relay", "Hello,\n\nthis mail came through the relay of your Dropcopy. It works.\n", now, 1)
+    gettext = gettext_of(known.rep.language)
+    letter = Letter(int(now.timestamp() * 1_000_000), TEST, address, gettext(TEST_SUBJECT), gettext(TEST_BODY), now, 1)
     seal = Seal(settings.secret_key)
     try:
         with _relay(settings) as channel:
             _hand_over(channel, compose(letter, settings, seal, now), address)
     except (RelayTrouble, NotTaken, _Later) as trouble:
-        raise BadInput("relay", str(trouble)) from trouble
+        raise BadInput("relay", trouble.sentence) from trouble

@@ -23,6 +23,8 @@ from typing import Any
 import pluggy
 
 import core.hookspecs
+from core.errors import Sentence
+from core.reasons import N_
 from core.types import Check, Connector, Email, Forward, HouseEvent, LinkPolicy, SinkContext, Source
 
 log = logging.getLogger("dropcopy.plugins")
@@ -91,7 +93,7 @@ class Plugins:
         health = Health(name.rpartition(".")[2], "", origin, kind)
         if name in self._health:
             health.enabled = False
-            health.last_error = f"It was not loaded: another plugin is named {name}. Rename one of them."
+            health.last_error = Sentence(N_("It was not loaded: another plugin is named %(name)s. Rename one of them."), name=name)
             self._health[f"{name} ({origin})"] = health
             return
         self._health[name] = health
@@ -103,7 +105,7 @@ class Plugins:
             if half is not None:  # one of its hooks had been taken before another did not fit
                 self._manager.unregister(half)
             health.enabled = False
-            health.last_error = f"It could not be loaded: {type(error).__name__}: {error}"[:500]
+            health.last_error = Sentence(N_("It could not be loaded: %(why)s"), why=f"{type(error).__name__}: {error}"[:500])
             log.exception("plugin %s could not be loaded", name)
             return
         health.title = _title(module)
@@ -115,7 +117,7 @@ class Plugins:
                 continue
             if _writable_by_others(path) or _writable_by_others(folder):
                 self._health[path.stem] = Health(
-                    path.stem, "", path.name, enabled=False, last_error=f"{path.name} was not loaded: others may write to it. Run chmod go-w on the file and its folder."
+                    path.stem, "", path.name, enabled=False, last_error=Sentence(N_("%(file)s was not loaded: others may write to it. Run chmod go-w on the file and its folder."), file=path.name)
                 )
                 continue
             self._load(path.stem, path.name, partial(_module_from, path))
@@ -131,7 +133,7 @@ class Plugins:
             if strange:
                 self._manager.unregister(plugin)
                 self._health[name].enabled = False
-                self._health[name].last_error = f"It implements {strange[0]}, which is no hook of Dropcopy. Correct its name."
+                self._health[name].last_error = Sentence(N_("It implements %(hook)s, which is no hook of Dropcopy. Correct its name."), hook=strange[0])
 
     # --- calling ---
 
@@ -161,13 +163,13 @@ class Plugins:
             fine, answer = self._guarded(implementation)
             answered: Any = answer if fine else None
             if not isinstance(answered, (list, tuple, type(None))):
-                health.last_error = f"{hook} gave {answered!r:.200}, which is no list."
+                health.last_error = Sentence(N_("%(hook)s gave %(what)s, which is no list."), hook=hook, what=f"{answered!r:.200}")
                 continue
             for item in answered or ():
                 if not isinstance(item, kind):  # a plugin's answer is not trusted to be what it should
-                    health.last_error = f"{hook} gave {item!r}, which is no {kind.__name__}."
+                    health.last_error = Sentence(N_("%(hook)s gave %(what)s, which is no %(kind)s."), hook=hook, what=f"{item!r:.200}", kind=kind.__name__)
                 elif item.name in found:
-                    health.last_error = f"The name {item.name} is taken by another plugin."
+                    health.last_error = Sentence(N_("The name %(name)s is taken by another plugin."), name=item.name)
                 else:
                     found[item.name] = item
         return found

@@ -48,7 +48,12 @@ def sentence(code: str, params: Mapping[str, Any] | None = None, gettext: Gettex
     known = REASONS.get(code)
     if known is None:
         return code
-    return gettext(known.sentence).format_map(_Gaps(params or {}))
+    return filled(gettext(known.sentence), params or {})
+
+
+def filled(text: str, params: Mapping[str, Any]) -> str:
+    """The text with its {named} gaps filled; what is missing shows as an ellipsis."""
+    return text.format_map(_Gaps(params))
 
 
 def remedy(code: str, params: Mapping[str, Any] | None = None, gettext: Gettext = str) -> str:
@@ -56,7 +61,7 @@ def remedy(code: str, params: Mapping[str, Any] | None = None, gettext: Gettext 
     known = REASONS.get(code)
     if known is None or not known.remedy:
         return ""
-    return gettext(known.remedy).format_map(_Gaps(params or {}))
+    return filled(gettext(known.remedy), params or {})
 
 
 # --- states and the end of the way --------------------------------------------------------------------------------

@@ -13,12 +13,13 @@ import socket
 import ssl
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core import sources
-from core.errors import BadInput, SettingsError
+from core.errors import BadInput, Sentence, SettingsError
 from core.house import House
+from core.reasons import N_
 from core.settings import split_address
 from core.store import leases
 from core.store.company import company
@@ -42,6 +43,7 @@ class _Running:
     context: SourceContext
     must_open: bool  # the machine's settings name it: when it cannot begin, the process must not go on without it
     error: Exception | None = None  # the last one that stopped it
+    told: bool = False  # the plugin itself has named its trouble
     thread: threading.Thread = field(init=False)
 
 
@@ -133,7 +135,8 @@ class Receiver:
         try:
             self._begin(row)
         except BadInput as error:
-            sentence = f"Its settings do not fit: {error}"
+            place = f"{error.where}: " if error.where else ""
+            sentence = Sentence(N_("Its settings do not fit: %(place)s%(why)s"), place=place, why=error.sentence)
             if row.last_error != sentence:
                 sources.report_of(row.id, self._house)(sentence)
 
@@ -152,7 +155,11 @@ class Receiver:
     # --- running ---
 
     def _run(self, name: str, source: Source, context: SourceContext, stamp: str, *, must_open: bool = False) -> _Running:
-        running = _Running(threading.Event(), stamp, context, must_open)
+        def report(sentence: str) -> None:
+            running.told = bool(sentence)
+            context.report(sentence)
+
+        running = _Running(threading.Event(), stamp, replace(context, report=report), must_open)
         running.thread = threading.Thread(target=self._guarded, args=(source, running), name=f"source {name}", daemon=True)
         running.thread.start()
         return running
@@ -169,7 +176,9 @@ class Receiver:
                 if running.must_open and context.state.get("port") is None:
                     return  # it never listened: `start` says so in a sentence
                 log.exception("the source %s stopped and is started again", context.instance)
-                context.report(f"It stopped with an error and is started again: {error}")
+                if not running.told:  # its own sentence says more
+                    context.report(Sentence(N_("It stopped with an error and is started again: %(why)s"), why=str(error)))
+                running.told = False
                 stop.wait(RESTART_SECONDS)
 
     def stop(self) -> None:

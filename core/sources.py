@@ -15,7 +15,9 @@ from core.dns import Resolver
 from core.errors import BadInput
 from core.house import House
 from core.http import Client
-from core.store.company import beat, first_complaint
+from core.reasons import N_
+from core.store.company import beat
+from core.store.complaints import first_complaint
 from core.store.database import connected, write
 from core.store.models import SourceInstance
 from core.store.seal import Seal, fresh_token
@@ -137,9 +139,9 @@ def _dumped(model: BaseModel) -> dict[str, Any]:
 def add(source: Source, name: str, values: Mapping[str, Any], seal: Seal, house: House, *, enabled: bool = True) -> SourceInstance:
     """Add an instance. Raises BadInput."""
     if not name.strip():
-        raise BadInput("name", "give the source a name")
+        raise BadInput("name", N_("give the source a name"))
     if SourceInstance.get_or_none(SourceInstance.name == name.strip()) is not None:
-        raise BadInput("name", f"there is a source named {name.strip()} already")
+        raise BadInput("name", N_("there is a source named %(name)s already"), name=name.strip())
     plain, secret = _apart(source, _dumped(check_settings(source, values)))
     with write():
         row = SourceInstance.create(
@@ -154,12 +156,18 @@ def change(row: SourceInstance, source: Source, seal: Seal, *, name: str | None 
     """Change what is given; secrets that are not given stay. Raises BadInput."""
     changes: dict[str, Any] = {}
     if name is not None:
+        if not name.strip():
+            raise BadInput("name", N_("give the source a name"))
+        if SourceInstance.select().where(SourceInstance.name == name.strip(), SourceInstance.id != row.id).exists():
+            raise BadInput("name", N_("there is a source named %(name)s already"), name=name.strip())
         changes["name"] = name.strip()
     if enabled is not None:
         changes["enabled"] = enabled
     if values is not None:
         before = {**row.settings, **open_secrets(row, seal)}
-        plain, secret = _apart(source, _dumped(check_settings(source, {**before, **{k: v for k, v in values.items() if v not in (None, "")}})))
+        hidden = secret_names(source.settings)
+        given = {k: v for k, v in values.items() if v is not None and not (v == "" and k in hidden)}
+        plain, secret = _apart(source, _dumped(check_settings(source, {**before, **given})))
         changes |= {"settings": plain, "secrets": seal.close(json.dumps(secret))}
     with write():
         SourceInstance.update(**changes).where(SourceInstance.id == row.id).execute()
@@ -183,7 +191,7 @@ def report_of(instance_id: int, house: House) -> Callable[[str], None]:
             if not sentence and not told.exists():
                 return  # the usual case with every mail: nothing to clear, so no durable write either
             with write():
-                SourceInstance.update(last_error=sentence[:1000], last_error_at=house.now() if sentence else None).where(SourceInstance.id == instance_id).execute()
+                SourceInstance.update(last_error=sentence, last_error_at=house.now() if sentence else None).where(SourceInstance.id == instance_id).execute()
 
     return report
 

@@ -11,8 +11,9 @@ from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from pydantic import BaseModel, Field
 
+from core.languages import LANGUAGES, OWN_NAMES
 from core.reasons import REASONS
-from core.web import forms, frame
+from core.web import forms
 from tools import messages
 
 PLACES = re.compile(r"%\(\w+\)[sd]|\{\w+\}")
@@ -23,7 +24,7 @@ def catalog() -> Catalog:
     return messages.collected()
 
 
-@pytest.fixture(params=[code for code in frame.OWN_NAMES if code in messages.languages()])
+@pytest.fixture(params=[code for code in OWN_NAMES if code in messages.languages()])
 def language(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -57,7 +58,7 @@ def test_a_form_is_drawn_in_the_readers_language() -> None:
 
 
 def test_only_languages_that_have_a_catalogue_are_offered() -> None:
-    assert set(frame.LANGUAGES) == {"en", *messages.languages()}
+    assert set(LANGUAGES) == {"en", *messages.languages()}
 
 
 def test_a_language_lacks_no_text(language: str, catalog: Catalog) -> None:

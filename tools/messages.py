@@ -29,6 +29,7 @@ def of_plugins() -> Iterator[tuple[str, str]]:
     """(place, text) of the title, and of each field of settings or options, of every source and policy of this repository."""
     known = Plugins(names=built_in())
     forms_of = [(source.title, source.settings) for source in known.sources.values()]
+    yield from (("plugins", row["title"]) for row in known.health() if row["title"])
     for title, model in [*forms_of, *((policy.title, policy.options) for policy in known.policies.values())]:
         yield "plugins", title
         for text in forms.texts(model) if model else ():

@@ -23,8 +23,8 @@ from pydantic import AfterValidator, SecretStr
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import File, FormParser, parse_options_header
 
-from core.errors import DropcopyError, Refused
-from core.reasons import sentence
+from core.errors import DropcopyError, Refused, Sentence, sentence_of
+from core.reasons import N_
 from core.types import Envelope, SourceContext, TrustedVerdict, WebAnswer, WebRequest
 
 MAX_FIELDS = 1000  # of a form
@@ -44,15 +44,19 @@ class Unproved(DropcopyError):
 class Unusable(DropcopyError):
     """The request cannot be taken. `tell`: the sentence names a wrong set-up, so the source's page shows it too."""
 
-    def __init__(self, status: int, sentence: str, *, tell: bool = False) -> None:
-        super().__init__(sentence)
+    def __init__(self, status: int, sentence: str, /, *, tell: bool = False, **params: Any) -> None:
+        self.sentence = Sentence(sentence, **params)
+        super().__init__(str(self.sentence))
         self.status = status
-        self.sentence = sentence
         self.tell = tell
 
 
 class Nothing(DropcopyError):
     """A rightly proved request that carries no mail, such as a provider's test button: 200 with the sentence."""
+
+    def __init__(self, sentence: str) -> None:
+        self.sentence = Sentence(sentence)
+        super().__init__(sentence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +86,16 @@ def webhook(read: Read, *, refused: int, too_large: int | None = None, kept: int
             demand_plain_post(request)
             mails = read(request, context)
         except Unproved:
-            context.report("A request was refused because its signature or password was wrong or missing.")
+            context.report(N_("A request was refused because its signature or password was wrong or missing."))
             headers = {"WWW-Authenticate": 'Basic realm="Dropcopy", charset="UTF-8"'}
-            return WebAnswer(401, "The signature or password is wrong or missing.", headers)
+            return WebAnswer(401, N_("The signature or password is wrong or missing."), headers)
         except Unusable as no:
             if no.tell:
                 context.report(no.sentence)
             return WebAnswer(no.status, no.sentence, {"Allow": "POST"} if no.status == 405 else {})
         except Nothing as nothing:
             context.report("")
-            return WebAnswer(200, str(nothing))
+            return WebAnswer(200, nothing.sentence)
         return _keep(mails, context, refused, too_large or refused, kept)
 
     return handle
@@ -100,9 +104,9 @@ def webhook(read: Read, *, refused: int, too_large: int | None = None, kept: int
 def demand_plain_post(request: WebRequest) -> None:
     """Only POST, and nothing compressed: a small body may not become a large one."""
     if request.method != "POST":
-        raise Unusable(405, "Mail is delivered here with POST.")
+        raise Unusable(405, N_("Mail is delivered here with POST."))
     if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
-        raise Unusable(415, "Compressed requests are not taken; send the body as it is.")
+        raise Unusable(415, N_("Compressed requests are not taken; send the body as it is."))
 
 
 def _keep(mails: list[Mail], context: SourceContext, refused: int, too_large: int, kept: int) -> WebAnswer:
@@ -121,11 +125,11 @@ def _keep(mails: list[Mail], context: SourceContext, refused: int, too_large: in
             context.log.exception("The intake failed.")
             waits = True
     if waits:
-        return WebAnswer(503, sentence("intake-trouble"), {"Retry-After": str(RETRY_AFTER)})
+        return WebAnswer(503, sentence_of("intake-trouble"), {"Retry-After": str(RETRY_AFTER)})
     if no is not None and not ids:
-        return WebAnswer(too_large if no.code == "too-large" else refused, sentence(no.code, no.params))
+        return WebAnswer(too_large if no.code == "too-large" else refused, no.sentence)
     context.report("")
-    return WebAnswer(kept, "Kept as " + ", ".join(map(str, ids)) + "." if ids else "There was no mail in it.")
+    return WebAnswer(kept, Sentence(N_("Kept as %(numbers)s."), numbers=", ".join(map(str, ids))) if ids else N_("There was no mail in it."))
 
 
 def _envelope(mail: Mail, context: SourceContext) -> Envelope:
@@ -158,7 +162,7 @@ def secrets(setting: SecretStr) -> list[bytes]:
 def _logins_only(setting: SecretStr) -> SecretStr:
     words = setting.get_secret_value().split()
     if not words or not all(word.partition(":")[0] and word.partition(":")[2] for word in words):
-        raise ValueError("Enter a login as user:password.")
+        raise ValueError(N_("Enter a login as user:password."))
     return setting
 
 
@@ -211,13 +215,13 @@ def form(request: WebRequest) -> dict[str, bytes]:
         return _multipart(request)
     if kind == "application/x-www-form-urlencoded":
         return _urlencoded(request.body)
-    raise Unusable(415, f"A form was expected here, but the request is {kind or 'of no type'}.")
+    raise Unusable(415, N_("A form was expected here, but the request is %(kind)s."), kind=kind or Sentence(N_("of no type")))
 
 
 def _multipart(request: WebRequest) -> dict[str, bytes]:
     boundary = parse_options_header(request.headers["content-type"])[1].get(b"boundary")
     if not boundary:
-        raise Unusable(400, "The form names no boundary.")
+        raise Unusable(400, N_("The form names no boundary."))
     found: dict[str, bytes] = {}
     seen = 0
     ended = False
@@ -226,7 +230,7 @@ def _multipart(request: WebRequest) -> dict[str, bytes]:
         nonlocal seen
         seen += 1
         if seen > MAX_FIELDS:
-            raise Unusable(413, f"The form has more than {MAX_FIELDS} fields.")
+            raise Unusable(413, N_("The form has more than %(number)s fields."), number=MAX_FIELDS)
         found.setdefault((part.field_name or b"").decode("utf-8", "replace"), _part_bytes(part))
 
     def end() -> None:
@@ -241,11 +245,11 @@ def _multipart(request: WebRequest) -> dict[str, bytes]:
         parser.write(request.body)
         parser.finalize()
     except FormParserError as error:
-        raise Unusable(400, "The form is broken.") from error
+        raise Unusable(400, N_("The form is broken.")) from error
     finally:
         parser.close()
     if not ended:
-        raise Unusable(400, "The form ends before its last boundary.")
+        raise Unusable(400, N_("The form ends before its last boundary."))
     return found
 
 
@@ -261,7 +265,7 @@ def _part_bytes(part: Any) -> bytes:
 
 def _urlencoded(body: bytes) -> dict[str, bytes]:
     if body.count(b"&") >= MAX_FIELDS:
-        raise Unusable(413, f"The form has more than {MAX_FIELDS} fields.")
+        raise Unusable(413, N_("The form has more than %(number)s fields."), number=MAX_FIELDS)
     found: dict[str, bytes] = {}
     for pair in body.split(b"&"):
         name, _, value = pair.partition(b"=")
@@ -289,13 +293,13 @@ def read_json(body: bytes) -> Any:
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:  # ValueError: also bad UTF-8 and integers beyond all reason
-        raise Unusable(400, "The request is not readable JSON.") from error
+        raise Unusable(400, N_("The request is not readable JSON.")) from error
 
 
 def json_object(body: bytes) -> dict[str, Any]:
     value = read_json(body)
     if not isinstance(value, dict):
-        raise Unusable(400, "A JSON object was expected.")
+        raise Unusable(400, N_("A JSON object was expected."))
     return value
 
 
@@ -319,7 +323,7 @@ def decode_base64(text: str) -> bytes:
     try:
         return base64.b64decode("".join(text.split()).encode("ascii"), validate=True)
     except (UnicodeEncodeError, binascii.Error) as error:
-        raise Unusable(400, "The mail in the request is not readable base64.") from error
+        raise Unusable(400, N_("The mail in the request is not readable base64.")) from error
 
 
 # --- addresses ----------------------------------------------------------------------------------------------------

@@ -14,6 +14,8 @@ from peewee import fn
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from core.errors import BadInput
+from core.reasons import N_
+from core.store.complaints import first_complaint
 from core.store.database import main_db, run_sql, write
 from core.store.models import Pulse, Setting
 
@@ -68,7 +70,7 @@ class Company(BaseModel):
     def _plain_slug(cls, value: str) -> str:
         slug = value.strip().lower()
         if slug and (not set(slug) <= _SLUG or slug[0] == "-" or slug[-1] == "-"):
-            raise ValueError("use small letters, digits and hyphens only, such as acme-sales")
+            raise ValueError(N_("use small letters, digits and hyphens only, such as acme-sales"))
         return slug
 
     @field_validator("mail_domain")
@@ -82,20 +84,20 @@ class Company(BaseModel):
         try:
             return tuple(str(ipaddress.ip_network(network.strip())) for network in value)
         except ValueError:
-            raise ValueError("write networks such as 10.0.0.0/8") from None
+            raise ValueError(N_("write networks such as 10.0.0.0/8")) from None
 
     @field_validator("event_webhook_url")
     @classmethod
     def _web_address(cls, value: str) -> str:
         parts = urlsplit(value.strip())
         if value.strip() and (parts.scheme not in ("https", "http") or not parts.hostname or parts.username is not None):
-            raise ValueError("write a web address such as https://hooks.example.com/dropcopy, without user and password")
+            raise ValueError(N_("write a web address such as https://hooks.example.com/dropcopy, without user and password"))
         return value.strip()
 
     @model_validator(mode="after")
     def _http_only_at_home(self) -> Company:
         if self.event_webhook_url.startswith("http://") and not self.event_webhook_networks:
-            raise ValueError("write an https:// address for the event webhook; http:// goes to the networks that are named for it only")
+            raise ValueError(N_("write an https:// address for the event webhook; http:// goes to the networks that are named for it only"))
         return self
 
     @field_validator("internal_domains", mode="before")
@@ -104,16 +106,6 @@ class Company(BaseModel):
         if isinstance(value, (list, tuple)):
             return tuple(str(item).strip().strip(".").lower() for item in value if str(item).strip())
         return value
-
-
-def first_complaint(error: ValidationError) -> BadInput:
-    """A pydantic error as one sentence with its place."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        message = "there is no such setting"
-    return BadInput(where, message)
 
 
 _cache: tuple[int, float, Company] | None = None
@@ -159,7 +151,7 @@ def change_company(changes: Mapping[str, Any]) -> Company:
     now = {**dict(Setting.select(Setting.name, Setting.value).tuples()), **changes}
     unknown = next((name for name in changes if name not in Company.model_fields), None)
     if unknown:
-        raise BadInput(unknown, "there is no such setting")
+        raise BadInput(unknown, N_("there is no such setting"))
     known = {name: value for name, value in now.items() if name in Company.model_fields}
     try:
         checked = Company.model_validate(known)
@@ -185,7 +177,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
 def preset_changes(name: str) -> dict[str, Any]:
     """What choosing this preset changes, for `change_company`. Raises BadInput when there is no such preset."""
     if name not in _PRESETS:
-        raise BadInput("preset", f"use one of {', '.join(_PRESETS)}")
+        raise BadInput("preset", N_("use one of %(choices)s"), choices=", ".join(_PRESETS))
     return {"preset": name, **copy.deepcopy(_PRESETS[name])}
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from core.errors import BadInput
 from core.mail.addresses import without_plus_tag
+from core.reasons import N_
 from core.store.company import Company, beat, change_company, company
 from core.store.database import write
 from core.store.fields import to_micros
@@ -27,7 +28,7 @@ def _write_out(template: str, settings: Company, token: str = "") -> str:
     try:
         return normal(template.format(slug=settings.slug, domain=settings.mail_domain, token=token, mailbox=settings.mailbox))
     except (KeyError, IndexError, ValueError):
-        raise BadInput("template", "use only {slug}, {domain}, {token} and {mailbox} between braces") from None
+        raise BadInput("template", N_("use only {slug}, {domain}, {token} and {mailbox} between braces")) from None
 
 
 def universal(settings: Company | None = None) -> tuple[str, str]:
@@ -56,7 +57,7 @@ def enter_universal(seal: Seal, now: dt.datetime) -> None:
     until = now + dt.timedelta(days=settings.grace_days)
     bcc, forward = universal(settings)
     if bcc == forward:
-        raise BadInput("forward_template", "the forwarding address must differ from the BCC address")
+        raise BadInput("forward_template", N_("the forwarding address must differ from the BCC address"))
     with write():
         for address, kind in ((bcc, "bcc"), (forward, "forward")):
             _enter(address, kind, seal, now)
@@ -67,7 +68,7 @@ def enter_universal(seal: Seal, now: dt.datetime) -> None:
 def set_slug(slug: str, seal: Seal, now: dt.datetime) -> None:
     """Change the company's slug and with it the addresses (F3). Raises BadInput."""
     if not slug.strip():
-        raise BadInput("slug", "give a short name such as acme")
+        raise BadInput("slug", N_("give a short name such as acme"))
     with write():
         change_company({"slug": slug})
         enter_universal(seal, now)
@@ -144,7 +145,7 @@ def _fresh(record_id: int, seal: Seal, now: dt.datetime) -> str:
     settings = company()
     with write():
         if Record.select().where(Record.id == record_id).first() is None:
-            raise BadInput("record", "there is no such record")
+            raise BadInput("record", N_("there is no such record"))
         address = _write_out(settings.record_template, settings, fresh_token())
         _enter(address, "record", seal, now, record_id)
         DropAddress.update(record=record_id).where(DropAddress.lookup == seal.lookup(address)).execute()

@@ -1,4 +1,4 @@
-"""Two column types of our own: moments and JSON, the same on SQLite and PostgreSQL."""
+"""Column types of our own: moments, JSON and sentences, the same on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 from peewee import BigIntegerField, TextField
+
+from core.errors import Sentence
 
 UTC = dt.UTC
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=UTC)
@@ -29,6 +31,47 @@ class MomentField(BigIntegerField):
 
     def python_value(self, value: Any) -> dt.datetime | None:
         return None if value is None else from_micros(value)
+
+
+_MARK = "\x1e"  # ends the English words; no sentence holds this control character
+_LONGEST = 1000  # characters of a sentence, and of what fills each of its gaps
+
+
+def packed(sentence: str) -> str:
+    """A sentence as one text: the English words and, when it is a Sentence, how to say it in other languages."""
+    english = str(sentence)[:_LONGEST].replace(_MARK, " ")
+    return english + _MARK + msgspec.json.encode(_parts(sentence)).decode() if isinstance(sentence, Sentence) else english
+
+
+def _parts(sentence: Sentence) -> list[Any]:
+    return [sentence.text, {name: _parts(value) if isinstance(value, Sentence) else str(value)[:_LONGEST] for name, value in sentence.params.items()}]
+
+
+def unpacked(text: str) -> str:
+    """What `packed` has made, read back."""
+    english, mark, rest = text.partition(_MARK)
+    return _joined(english, msgspec.json.decode(rest)) if mark else english
+
+
+def _joined(english: str, parts: list[Any]) -> Sentence:
+    text, params = parts
+    return Sentence.for_programs(english, text, **{name: _filled(value) if isinstance(value, list) else value for name, value in params.items()})
+
+
+def _filled(parts: list[Any]) -> Sentence:
+    text, params = parts
+    made = {name: _filled(value) if isinstance(value, list) else value for name, value in params.items()}
+    return Sentence(text, **made)
+
+
+class SentenceField(TextField):
+    """A sentence for people that is kept: programs read it in English, pages say it in the reader's language."""
+
+    def db_value(self, value: Any) -> str | None:
+        return None if value is None else packed(value)
+
+    def python_value(self, value: Any) -> str | None:
+        return None if value is None else unpacked(value)
 
 
 class JsonField(TextField):

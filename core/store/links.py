@@ -14,6 +14,7 @@ from typing import Any
 from peewee import JOIN, fn
 
 from core.errors import BadInput
+from core.reasons import N_
 from core.store import dialect, plain, undo
 from core.store.database import write
 from core.store.fields import UTC
@@ -143,7 +144,7 @@ def candidates(thread_id: int) -> list[CandidateView]:
 
 # --- by hand ------------------------------------------------------------------------------------------------------
 
-_NOT_YOURS = "Only the owner of a thread and admins can link it."
+_NOT_YOURS = N_("Only the owner of a thread and admins can link it.")
 
 
 def target_exists(kind: str, target_id: int) -> bool:
@@ -163,7 +164,7 @@ def link(viewer: Viewer, thread_id: int, kind: str, target_id: int, replace: boo
     An admin's linking of another's private thread is audited (F49).
     """
     if kind not in LINK_KINDS:
-        raise BadInput("kind", f"use one of {', '.join(LINK_KINDS)}")
+        raise BadInput("kind", N_("use one of %(choices)s"), choices=", ".join(LINK_KINDS))
     with write():
         thread = thread_for(viewer, thread_id)
         if thread is None or not target_exists(kind, target_id):

@@ -8,10 +8,12 @@ from typing import Annotated, Any, Literal
 from peewee import IntegrityError
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from core.errors import BadInput
+from core.errors import BadInput, Sentence
 from core.mail.addresses import normalise
+from core.reasons import N_
 from core.store import passwords, reps
 from core.store.company import beat
+from core.store.complaints import sentence_of
 from core.store.database import write
 from core.store.models import (
     Contact,
@@ -32,14 +34,14 @@ from core.types import RecordKind
 def _address(value: str) -> str:
     plain = normalise(value.strip())
     if plain is None:
-        raise ValueError(f"{value!r} is no e-mail address")
+        raise ValueError(Sentence(N_("%(address)s is no e-mail address"), address=repr(value)))
     return plain.lower()
 
 
 def _domain(value: str) -> str:
     plain = value.strip().strip(".").lower()
     if not plain or "@" in plain or " " in plain:
-        raise ValueError(f"{value!r} is no domain name")
+        raise ValueError(Sentence(N_("%(domain)s is no domain name"), domain=repr(value)))
     return plain
 
 
@@ -133,21 +135,20 @@ class LoadFile(_Row):
 def _pattern(value: str) -> str:
     plain = value.strip().lower()
     if not plain or " " in plain:
-        raise ValueError(f"{value!r} is neither an address nor a domain")
+        raise ValueError(Sentence(N_("%(pattern)s is neither an address nor a domain"), pattern=repr(value)))
     return plain
 
 
 def read_file(content: Any) -> LoadFile:
     """Check a decoded JSON file. Raises BadInput that names the row and its position."""
     if not isinstance(content, dict):
-        raise BadInput("file", "it must hold one JSON object with lists such as reps, contacts and deals")
+        raise BadInput("file", N_("it must hold one JSON object with lists such as reps, contacts and deals"))
     try:
         return LoadFile.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
-        message = "there is no such field" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
-        raise BadInput(where or "file", message) from None
+        raise BadInput(where or "file", N_("there is no such field") if first["type"] == "extra_forbidden" else sentence_of(first)) from None
 
 
 def load(content: Any, now: dt.datetime) -> dict[str, int]:
@@ -184,12 +185,12 @@ class _Loader:
                 try:
                     step(row, where)
                 except IntegrityError as error:
-                    raise BadInput(where, f"it clashes with another row: {str(error).splitlines()[0]}") from error
+                    raise BadInput(where, N_("it clashes with another row: %(why)s"), why=str(error).splitlines()[0]) from error
 
     def _known(self, model: Any, key: str, where: str, *conditions: Any) -> int:
         row = model.select(model.id).where(model.external_id == key, *conditions).tuples().first()
         if row is None:
-            raise BadInput(where, f"there is no {model.__name__.lower()} with the external_id {key!r}")
+            raise BadInput(where, N_("there is no %(noun)s with the external_id %(key)s"), noun=model.__name__.lower(), key=repr(key))
         return int(row[0])
 
     def _rep(self, row: RepRow, where: str) -> None:
@@ -202,7 +203,7 @@ class _Loader:
         rep = Rep.get_or_none(Rep.external_id == row.external_id) or Rep.get_or_none((Rep.email == row.email) & Rep.external_id.is_null())
         if rep is None:
             if Rep.get_or_none(Rep.email == row.email) is not None:
-                raise BadInput(f"{where}.email", f"{row.email} is another rep's account address")
+                raise BadInput(f"{where}.email", N_("%(email)s is another rep's account address"), email=row.email)
             rep = Rep.create(created_at=self.now, **values)
         else:
             Rep.update(**_given(row, values)).where(Rep.id == rep.id).execute()
@@ -234,7 +235,7 @@ class _Loader:
         for position, domain in enumerate(row.domains):
             held = OrganisationDomain.get_or_none(OrganisationDomain.domain == domain)
             if held is not None and held.organisation_id != found.id:
-                raise BadInput(f"{where}.domains[{position}]", f"{domain} belongs to another organisation")
+                raise BadInput(f"{where}.domains[{position}]", N_("%(domain)s belongs to another organisation"), domain=domain)
             if held is None:
                 OrganisationDomain.create(domain=domain, organisation=found.id)
 
@@ -250,7 +251,7 @@ class _Loader:
         for position, address in enumerate(row.addresses):
             held = ContactAddress.get_or_none(ContactAddress.address == address)
             if held is not None and held.contact_id != found.id:
-                raise BadInput(f"{where}.addresses[{position}]", f"{address} belongs to another contact")
+                raise BadInput(f"{where}.addresses[{position}]", N_("%(address)s belongs to another contact"), address=address)
             if held is None:
                 ContactAddress.create(address=address, contact=found.id)
 

@@ -20,7 +20,7 @@ from peewee import (
 )
 
 from core.store.database import intake_db, is_sqlite, main_db
-from core.store.fields import JsonField, MomentField
+from core.store.fields import JsonField, MomentField, SentenceField
 
 
 class _IdField(BigAutoField):
@@ -487,7 +487,7 @@ class SourceInstance(_Main):
     secrets = TextField(default="")  # sealed JSON
     state = JsonField(default=dict)
     last_mail_at = MomentField(null=True)
-    last_error = TextField(default="")
+    last_error = SentenceField(default="")
     last_error_at = MomentField(null=True)
     created_at = MomentField()
 
@@ -499,7 +499,7 @@ class SourceRequest(_Main):
     instance = ForeignKeyField(SourceInstance, backref="requests", on_delete="CASCADE")
     at = MomentField()
     status = IntegerField()
-    sentence = TextField(default="")
+    sentence = SentenceField(default="")
     facts = JsonField(default=dict)
 
 
@@ -508,7 +508,7 @@ class PluginState(_Main):
     enabled = BooleanField(default=True)
     calls = IntegerField(default=0)
     seconds = FloatField(default=0)
-    last_error = TextField(default="")
+    last_error = SentenceField(default="")
     last_error_at = MomentField(null=True)
 
 

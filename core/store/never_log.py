@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from core.errors import BadInput
 from core.mail.addresses import normalise, normalise_domain
+from core.reasons import N_
 from core.steps.contacts import is_never_log
 from core.store.company import beat
 from core.store.database import write
@@ -31,11 +32,11 @@ def pattern_of(typed: str) -> str:
     written = typed.strip().lower()
     if "*" in written:
         if len(written) > 320 or not set(written) <= _GLOB or not set(written) - set("*@.") or written.count("@") > 1:
-            raise BadInput("pattern", "write an address or a domain, with * for any letters, such as *@news.example")
+            raise BadInput("pattern", N_("write an address or a domain, with * for any letters, such as *@news.example"))
         return written.removeprefix("@")
     found = normalise_domain(written.removeprefix("@")) if "@" not in written.removeprefix("@") else normalise(written)
     if found is None or ("@" not in found and "." not in found):
-        raise BadInput("pattern", "write an address such as x@spam.example or a domain such as spam.example")
+        raise BadInput("pattern", N_("write an address such as x@spam.example or a domain such as spam.example"))
     return found.lower()
 
 

@@ -7,6 +7,7 @@ import secrets
 from typing import Any
 
 from core.errors import BadInput
+from core.reasons import N_
 from core.store.database import write
 from core.store.models import OneTimeLink, Rep
 from core.store.seal import Seal
@@ -44,5 +45,5 @@ def password_link(email: str, house: Any) -> str:
     """The address where a rep sets a new password, once. Raises BadInput when there is no such rep."""
     rep = Rep.get_or_none(Rep.email == email.strip().lower())
     if rep is None:
-        raise BadInput("email", f"there is no rep with the account address {email}")
+        raise BadInput("email", N_("there is no rep with the account address %(email)s"), email=email)
     return f"{house.settings.web_url}/reset/{make('password', rep.id, house.seal, house.now())}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from core.store import plain
 from core.store.database import write
-from core.store.fields import from_micros, to_micros
+from core.store.fields import from_micros, packed, to_micros, unpacked
 from core.store.seal import Seal
 
 DAY = dt.timedelta(days=1)
@@ -98,12 +98,12 @@ def later(letter: Letter, trouble: str, now: dt.datetime) -> None:
         give_up(letter, trouble)
         return
     with write():
-        plain.do("UPDATE notice SET due_at = ?, trouble = ? WHERE id = ?", to_micros(due_at), trouble, letter.id)
+        plain.do("UPDATE notice SET due_at = ?, trouble = ? WHERE id = ?", to_micros(due_at), packed(trouble), letter.id)
 
 
 def give_up(letter: Letter, trouble: str) -> None:
     with write():
-        plain.do("UPDATE notice SET failed = ?, body = '' WHERE id = ?", trouble, letter.id)
+        plain.do("UPDATE notice SET failed = ?, body = '' WHERE id = ?", packed(trouble), letter.id)
 
 
 def waiting(now: dt.datetime) -> Waiting:
@@ -112,7 +112,7 @@ def waiting(now: dt.datetime) -> Waiting:
     number, oldest = plain.row(f"SELECT COUNT(1), MIN(created_at) FROM notice WHERE {unsent}")
     trouble = plain.row(f"SELECT trouble FROM notice WHERE {unsent} AND trouble != '' ORDER BY due_at DESC LIMIT 1")
     given_up = plain.row("SELECT COUNT(1) FROM notice WHERE failed IS NOT NULL AND created_at > ?", to_micros(now - 7 * DAY))[0]
-    return Waiting(int(number), None if oldest is None else from_micros(oldest), trouble[0] if trouble else "", int(given_up))
+    return Waiting(int(number), None if oldest is None else from_micros(oldest), unpacked(trouble[0]) if trouble else "", int(given_up))
 
 
 def forget(before: dt.datetime) -> int:

@@ -18,6 +18,7 @@ import msgspec
 from peewee import JOIN, fn
 
 from core.errors import BadInput
+from core.reasons import N_
 from core.store import dialect, inbound
 from core.store.company import beat
 from core.store.database import write
@@ -121,7 +122,7 @@ def page(
 ) -> Page[InboundView]:  # fmt: skip
     """Accepted mails, newest first. Raises BadInput for a state that does not exist."""
     if state is not None and state not in STATES:
-        raise BadInput("state", f"use one of {', '.join(STATES)}")
+        raise BadInput("state", N_("use one of %(choices)s"), choices=", ".join(STATES))
     after = read_cursor(cursor, 1)
     limit = sensible(limit)
     edge = after[0] if after else 2**62
@@ -236,9 +237,9 @@ def release(viewer: Viewer, inbound_id: int, rep_id: int | None = None) -> Inbou
     view = get(viewer, inbound_id)
     if view is None or view.state not in ("held", "ignored"):
         return None
-    demand(viewer.is_admin or view.decision == "pass", "Only an admin can release a mail that did not prove its sender.")
+    demand(viewer.is_admin or view.decision == "pass", N_("Only an admin can release a mail that did not prove its sender."))
     if rep_id is not None and not (is_id(rep_id) and Rep.select().where(Rep.id == rep_id, Rep.status == "active").exists()):
-        raise BadInput("rep", "there is no such active rep")
+        raise BadInput("rep", N_("there is no such active rep"))
     return _again(viewer, view, "released", inbound.release(inbound_id, viewer.email, rep_id if viewer.is_admin else viewer.rep_id))
 
 
@@ -257,7 +258,7 @@ def claim(viewer: Viewer, inbound_id: int) -> InboundView | None:
     row = Outcome.select(Outcome.sender, Outcome.reason, Outcome.decision).where(Outcome.inbound_id == inbound_id, Outcome.state == "held").tuples().first()
     if row is None or not (viewer.is_admin or _confirmed(viewer, row[0])):
         return None
-    demand(viewer.is_admin or row[2] == "pass", "Only an admin can release a mail that did not prove its sender.")
+    demand(viewer.is_admin or row[2] == "pass", N_("Only an admin can release a mail that did not prove its sender."))
     view = get(viewer, inbound_id) or _claimable(inbound_id)
     return _again(viewer, view, "claimed", inbound.again(inbound_id, claimed_for=viewer.rep_id, **_by_admin(viewer)))
 
@@ -301,7 +302,7 @@ def find(viewer: Viewer, message_id: str | None = None, sender: str | None = Non
     if subject:
         wanted.append(_subject_holds(subject))
     if not wanted:
-        raise BadInput("message_id", "give a message_id, a sender or a subject")
+        raise BadInput("message_id", N_("give a message_id, a sender or a subject"))
     if subject and viewer.is_admin:
         # A subject is content: of others' private threads an admin learns none of it by guessing.
         private = Thread.select(Thread.id).where(Thread.sharing == "private", Thread.owner != viewer.rep_id)

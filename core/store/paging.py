@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from core.errors import BadInput
+from core.reasons import N_
 
 T = TypeVar("T")
 MOST = 200  # items a page
@@ -43,7 +44,7 @@ def read_cursor(text: str | None, length: int) -> tuple[int, ...] | None:
     except (ValueError, binascii.Error, msgspec.MsgspecError):
         numbers = []
     if len(numbers) != length or any(not -(2**63) < number < 2**63 for number in numbers):
-        raise BadInput("cursor", "take it unchanged from the `next` of the page before")
+        raise BadInput("cursor", N_("take it unchanged from the `next` of the page before"))
     return tuple(numbers)
 
 

@@ -6,6 +6,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from core.errors import BadInput
+from core.reasons import N_
 
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 _NOBODY = _hasher.hash("a password that nobody has")
@@ -17,9 +18,9 @@ LONGEST = 1024
 def check_strength(password: str, where: str = "password") -> str:
     """The password, or BadInput with the sentence why not."""
     if len(password) < SHORTEST:
-        raise BadInput(where, f"use at least {SHORTEST} characters")
+        raise BadInput(where, N_("use at least %(number)s characters"), number=SHORTEST)
     if len(password) > LONGEST:
-        raise BadInput(where, f"use at most {LONGEST} characters")
+        raise BadInput(where, N_("use at most %(number)s characters"), number=LONGEST)
     return password
 
 

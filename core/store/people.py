@@ -9,6 +9,7 @@ from typing import Any
 
 from core.errors import BadInput
 from core.mail.addresses import is_free_mail, normalise, normalise_domain
+from core.reasons import N_
 from core.store import dialect, links, records, undo
 from core.store.company import beat
 from core.store.database import write
@@ -63,7 +64,7 @@ def address_of(text: str, place: str = "address") -> str:
     """An address as contacts carry it: lower case. Raises BadInput."""
     address = normalise(text)
     if address is None:
-        raise BadInput(place, "write an address such as bo@cust.example")
+        raise BadInput(place, N_("write an address such as bo@cust.example"))
     return address.lower()
 
 
@@ -71,25 +72,25 @@ def domain_of(text: str, place: str = "domain") -> str:
     """A domain as organisations carry it. Raises BadInput; a free-mail domain stands for nobody (F27)."""
     domain = normalise_domain(text.strip().removeprefix("@"))
     if domain is None or "." not in domain:
-        raise BadInput(place, "write a domain such as cust.example")
+        raise BadInput(place, N_("write a domain such as cust.example"))
     if is_free_mail(domain):
-        raise BadInput(place, f"anybody can have a mailbox at {domain}, so it stands for no organisation")
+        raise BadInput(place, N_("anybody can have a mailbox at %(domain)s, so it stands for no organisation"), domain=domain)
     return domain
 
 
 def _name(value: Any, place: str = "name", *, needed: bool = True) -> str:
     name = " ".join(str(value or "").split())
     if needed and not name:
-        raise BadInput(place, "give a name")
+        raise BadInput(place, N_("give a name"))
     if len(name) > _LONGEST:
-        raise BadInput(place, f"use at most {_LONGEST} characters")
+        raise BadInput(place, N_("use at most %(number)s characters"), number=_LONGEST)
     return name
 
 
 def _free_external_id(table: Any, external_id: str | None, own: int | None) -> None:
     taken = table.select(table.id).where(table.external_id == external_id).tuples().first() if external_id else None
     if taken is not None and taken[0] != own:
-        raise BadInput("external_id", "another one has this already")
+        raise BadInput("external_id", N_("another one has this already"))
 
 
 def _tell(name: str, ident: int, viewer: Viewer, now: dt.datetime) -> None:
@@ -161,7 +162,7 @@ def create_contact(viewer: Viewer, values: Mapping[str, Any]) -> ContactView:
     with write():
         addresses = _addresses(values.get("addresses") or ())
         _free_external_id(Contact, values.get("external_id"), None)
-        records.demand_id(Organisation, values.get("organisation"), "organisation", "there is no such organisation")
+        records.demand_id(Organisation, values.get("organisation"), "organisation", N_("there is no such organisation"))
         row = Contact.create(
             name=_name(values.get("name"), needed=not addresses), external_id=values.get("external_id"), organisation=values.get("organisation"),
             created_at=now, updated_at=now,
@@ -174,7 +175,7 @@ def create_contact(viewer: Viewer, values: Mapping[str, Any]) -> ContactView:
 def _addresses(values: Iterable[str]) -> list[str]:
     written = list(dict.fromkeys(address_of(value, f"addresses.{at}") for at, value in enumerate(values)))
     if len(written) > MOST_ADDRESSES:
-        raise BadInput("addresses", f"give at most {MOST_ADDRESSES} addresses")
+        raise BadInput("addresses", N_("give at most %(number)s addresses"), number=MOST_ADDRESSES)
     return written
 
 
@@ -183,7 +184,7 @@ def _put_addresses(contact_id: int, addresses: Sequence[str]) -> None:
     for at, address in enumerate(addresses):
         holder = ContactAddress.select(ContactAddress.contact).where(ContactAddress.address == address).tuples().first()
         if holder is not None and holder[0] != contact_id:
-            raise BadInput(f"addresses.{at}", f"{address} belongs to contact {holder[0]} already; merge the two instead")
+            raise BadInput(f"addresses.{at}", N_("%(address)s belongs to contact %(holder)s already; merge the two instead"), address=address, holder=holder[0])
         if holder is None:
             ContactAddress.insert(address=address, contact=contact_id).execute()
             Participant.update(contact=contact_id).where(Participant.address == address, Participant.contact.is_null()).execute()
@@ -204,7 +205,7 @@ def update_contact(viewer: Viewer, contact_id: int, changes: Mapping[str, Any]) 
             _free_external_id(Contact, changes["external_id"], row.id)
             values["external_id"] = changes["external_id"]
         if "organisation" in changes:
-            records.demand_id(Organisation, changes["organisation"], "organisation", "there is no such organisation")
+            records.demand_id(Organisation, changes["organisation"], "organisation", N_("there is no such organisation"))
             values["organisation"] = changes["organisation"]
         if changes.get("addresses") is not None:
             _put_addresses(row.id, _addresses(changes["addresses"]))
@@ -404,11 +405,11 @@ def create_organisation(viewer: Viewer, values: Mapping[str, Any]) -> Organisati
 def _put_domains(organisation_id: int, domains: Iterable[str]) -> None:
     written = list(dict.fromkeys(domain_of(value, f"domains.{at}") for at, value in enumerate(domains)))
     if len(written) > MOST_ADDRESSES:
-        raise BadInput("domains", f"give at most {MOST_ADDRESSES} domains")
+        raise BadInput("domains", N_("give at most %(number)s domains"), number=MOST_ADDRESSES)
     OrganisationDomain.delete().where(OrganisationDomain.organisation == organisation_id).execute()
     for at, domain in enumerate(written):
         if OrganisationDomain.select().where(OrganisationDomain.domain == domain).exists():
-            raise BadInput(f"domains.{at}", f"{domain} belongs to another organisation already")
+            raise BadInput(f"domains.{at}", N_("%(domain)s belongs to another organisation already"), domain=domain)
         OrganisationDomain.insert(domain=domain, organisation=organisation_id).execute()
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import BadInput
+from core.reasons import N_
 from core.store import dialect, drops, links, rows
 from core.store.company import beat
 from core.store.database import write
@@ -230,9 +231,9 @@ def refresh_chips(linked: Any) -> None:
 def _title(value: Any) -> str:
     title = " ".join(str(value or "").split())
     if not title:
-        raise BadInput("title", "give the record a title")
+        raise BadInput("title", N_("give the record a title"))
     if len(title) > _LONGEST:
-        raise BadInput("title", f"use at most {_LONGEST} characters")
+        raise BadInput("title", N_("use at most %(number)s characters"), number=_LONGEST)
     return title
 
 
@@ -241,15 +242,15 @@ def _checked(kind: str, values: Mapping[str, Any], record_id: int | None = None)
     checked = {name: values[name] for name in _KNOWN if name in values}
     status = checked.get("status")
     if status is not None and status not in STATUSES[kind]:
-        raise BadInput("status", f"use one of {', '.join(STATUSES[kind])}")
+        raise BadInput("status", N_("use one of %(choices)s"), choices=", ".join(STATUSES[kind]))
     if "status" in checked and status is None:
         del checked["status"]
     if checked.get("external_id"):
         taken = Record.select().where(Record.kind == kind, Record.external_id == checked["external_id"])
         if (taken if record_id is None else taken.where(Record.id != record_id)).exists():
-            raise BadInput("external_id", f"another {kind} has this one already")
-    demand_id(Organisation, checked.get("organisation"), "organisation", "there is no such organisation")
-    demand_id(Rep, checked.get("owner"), "owner", "there is no such rep")
+            raise BadInput("external_id", N_("another %(kind)s has this one already"), kind=kind)
+    demand_id(Organisation, checked.get("organisation"), "organisation", N_("there is no such organisation"))
+    demand_id(Rep, checked.get("owner"), "owner", N_("there is no such rep"))
     if checked.get("contacts") is not None:
         checked["contacts"] = _known_contacts(checked["contacts"])
     return checked
@@ -268,12 +269,12 @@ def demand_id(table: Any, ident: int | None, place: str, sentence: str) -> None:
 def _known_contacts(ids: Iterable[int]) -> list[int]:
     wanted = list(dict.fromkeys(ids))
     if len(wanted) > MOST_CONTACTS:
-        raise BadInput("contacts", f"name at most {MOST_CONTACTS} contacts")
+        raise BadInput("contacts", N_("name at most %(number)s contacts"), number=MOST_CONTACTS)
     asked = [ident for ident in wanted if is_id(ident)]
     known = {ident for (ident,) in Contact.select(Contact.id).where(Contact.id.in_(asked), Contact.deleted_at.is_null()).tuples()} if asked else set()
     for at, ident in enumerate(wanted):
         if ident not in known:
-            raise BadInput(f"contacts.{at}", f"there is no contact {ident}")
+            raise BadInput(f"contacts.{at}", N_("there is no contact %(ident)s"), ident=ident)
     return wanted
 
 

@@ -7,13 +7,14 @@ import secrets
 from collections.abc import Collection
 
 from core.errors import BadInput
+from core.reasons import N_
 from core.store import drops, passwords, reps
 from core.store.company import beat, change_company, forget_cache, is_set_up
 from core.store.database import write
 from core.store.models import ApiToken
 from core.store.seal import Seal
 
-DONE = "this Dropcopy is set up already; change it in the settings"
+DONE = N_("this Dropcopy is set up already; change it in the settings")
 
 
 def set_up(
@@ -23,17 +24,17 @@ def set_up(
     if is_set_up():
         raise BadInput("setup", DONE)
     if not company.strip():
-        raise BadInput("company", "give the name of your company")
+        raise BadInput("company", N_("give the name of your company"))
     if not slug.strip():
-        raise BadInput("slug", "give a short name such as acme")
+        raise BadInput("slug", N_("give a short name such as acme"))
     named = reps.address_of(f"x@{mail_domain.strip().strip('.')}")
     if named is None or ("." not in named and mail_domain != "localhost"):
-        raise BadInput("mail-domain", "give the domain of the drop addresses, such as drop.example.com")
+        raise BadInput("mail-domain", N_("give the domain of the drop addresses, such as drop.example.com"))
     email = reps.address_of(admin_email)
     if email is None:
-        raise BadInput("admin-email", f"{admin_email!r} is no e-mail address")
+        raise BadInput("admin-email", N_("%(address)s is no e-mail address"), address=repr(admin_email))
     if policy not in policies:
-        raise BadInput("policy", f"there is no policy {policy!r}; choose one of {', '.join(sorted(policies))}")
+        raise BadInput("policy", N_("there is no policy %(policy)s; choose one of %(choices)s"), policy=repr(policy), choices=", ".join(sorted(policies)))
     passwords.check_strength(password)
     try:
         with write():

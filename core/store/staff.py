@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.errors import BadInput
+from core.errors import BadInput, NotAllowed
+from core.reasons import N_
 from core.store import passwords, reps
 from core.store.company import beat
 from core.store.database import write
 from core.store.fields import UTC
 from core.store.models import ApiToken, Outcome, Rep, SenderAddress, TeamAddress, Thread
 from core.store.paging import Page, cursor_of, read_cursor, sensible
-from core.store.visibility import NotAllowed, Viewer, is_id, note
+from core.store.visibility import Viewer, is_id, note
 
 KINDS = ("connected", "account", "alias", "alternative")
 
@@ -92,7 +93,7 @@ def by_email(email: str) -> int | None:
 def _email(value: Any, place: str = "email") -> str:
     address = reps.address_of(str(value or ""))
     if address is None:
-        raise BadInput(place, "write an address such as ana@sales.example")
+        raise BadInput(place, N_("write an address such as ana@sales.example"))
     return address
 
 
@@ -102,11 +103,11 @@ def _checked(values: Mapping[str, Any], own: int | None) -> dict[str, Any]:
         checked["email"] = _email(values["email"])
         taken = Rep.select(Rep.id).where(Rep.email == checked["email"]).tuples().first()
         if taken is not None and taken[0] != own:
-            raise BadInput("email", f"{checked['email']} is another rep's account address")
+            raise BadInput("email", N_("%(email)s is another rep's account address"), email=checked["email"])
     if checked.get("external_id"):
         taken = Rep.select(Rep.id).where(Rep.external_id == checked["external_id"]).tuples().first()
         if taken is not None and taken[0] != own:
-            raise BadInput("external_id", "another rep has this one already")
+            raise BadInput("external_id", N_("another rep has this one already"))
     if values.get("password") is not None:
         checked["password_hash"] = passwords.hash_password(passwords.check_strength(values["password"]))
     return checked
@@ -119,7 +120,7 @@ def _enter_addresses(rep_id: int, addresses: Sequence[Mapping[str, Any]], now: d
         address = _email(item.get("address"), f"addresses.{at}.address")
         kind = item.get("kind") or "alternative"
         if kind not in KINDS:
-            raise BadInput(f"addresses.{at}.kind", f"use one of {', '.join(KINDS)}")
+            raise BadInput(f"addresses.{at}.kind", N_("use one of %(choices)s"), choices=", ".join(KINDS))
         verified = bool(item.get("verified")) or kind in ("account", "alias")
         connected_at = item.get("connected_at")
         reps.enter_address(rep_id, address, kind, now, verified_at=(connected_at or now) if verified else None, connected_at=connected_at)
@@ -149,7 +150,7 @@ def update(viewer: Viewer, rep_id: int, changes: Mapping[str, Any]) -> RepView |
         if row is None:
             return None
         if not viewer.is_admin and set(changes) - set(OWN):
-            raise NotAllowed("Only an admin can change this of a rep.")
+            raise NotAllowed(N_("Only an admin can change this of a rep."))
         checked = _checked(changes, row.id)
         _keep_an_admin(row, checked)
         if "password_hash" in checked or checked.get("status") == "suspended":
@@ -170,7 +171,7 @@ def _keep_an_admin(row: Any, checked: Mapping[str, Any]) -> None:
     stays = checked.get("role", row.role) == "admin" and checked.get("status", row.status) == "active"
     others = Rep.select().where(Rep.role == "admin", Rep.status == "active", Rep.id != row.id)
     if row.role == "admin" and row.status == "active" and not stays and not others.exists():
-        raise BadInput("role", "make somebody else an admin first: this is the last one")
+        raise BadInput("role", N_("make somebody else an admin first: this is the last one"))
 
 
 def delete(viewer: Viewer, rep_id: int) -> bool:
@@ -181,7 +182,7 @@ def delete(viewer: Viewer, rep_id: int) -> bool:
             return False
         _keep_an_admin(row, {"status": "suspended"})
         if Thread.select().where(Thread.owner == rep_id).exists() or Outcome.select().where(Outcome.rep == rep_id).exists():
-            raise BadInput("id", "this rep has mail; set the status to suspended instead, so that it stays")
+            raise BadInput("id", N_("this rep has mail; set the status to suspended instead, so that it stays"))
         ApiToken.delete().where(ApiToken.rep == rep_id).execute()
         TeamAddress.delete().where(TeamAddress.rep == rep_id).execute()
         Rep.delete().where(Rep.id == rep_id).execute()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 from core.errors import BadInput
+from core.reasons import N_
 from core.store import inbound, plain
 from core.store.company import beat
 from core.store.database import write
@@ -23,7 +24,7 @@ def block(domain: str, by: str, now: dt.datetime) -> int:
     """List no strangers of this domain any more, nor those that are listed; how many of these there were. Raises BadInput."""
     name = domain.strip().strip(".").lower()
     if "." not in name or any(ch in name for ch in " @/:*%_"):
-        raise BadInput("domain", "write a domain such as spam.example")
+        raise BadInput("domain", N_("write a domain such as spam.example"))
     with write():
         plain.insert("blocked_domain", {"domain": name, "added_by": by, "created_at": now}, ending=" ON CONFLICT (domain) DO NOTHING")
         listed = plain.rows(

@@ -11,6 +11,7 @@ import msgspec
 from peewee import JOIN
 
 from core.errors import BadInput
+from core.reasons import N_
 from core.store import dialect, links, plain, rows, search, undo
 from core.store.company import beat
 from core.store.database import write
@@ -68,7 +69,7 @@ def page(
     An admin's lists hold others' private threads as who, when and state; a search looks at readable mail only.
     """
     if tab not in TABS:
-        raise BadInput("tab", f"use one of {', '.join(TABS)}")
+        raise BadInput("tab", N_("use one of %(choices)s"), choices=", ".join(TABS))
     limit = sensible(limit)
     condition = _condition(tab, owner, linked)
     if not (q or "").strip():
@@ -453,12 +454,12 @@ def _badge(checks: str, decision: str) -> str:
 def set_sharing(viewer: Viewer, thread_id: int, sharing: str) -> str | None:
     """Share a thread with the company, or make it private again. None: there is no such thread."""
     if sharing not in ("private", "company"):
-        raise BadInput("sharing", "use private or company")
+        raise BadInput("sharing", N_("use private or company"))
     with write():
         thread = thread_for(viewer, thread_id)
         if thread is None:
             return None
-        demand(may_share(viewer, thread), "Only the owner of a thread can share it or make it private.")
+        demand(may_share(viewer, thread), N_("Only the owner of a thread can share it or make it private."))
         _share(thread, sharing)
         return undo.offer(viewer, "sharing", {"thread": thread_id, "sharing": thread.sharing})
 
@@ -486,7 +487,7 @@ def delete_thread(viewer: Viewer, thread_id: int) -> str | None:
         thread = thread_for(viewer, thread_id)
         if thread is None:
             return None
-        demand(may_change(viewer, thread), "Only the owner of a thread can delete it.")
+        demand(may_change(viewer, thread), N_("Only the owner of a thread can delete it."))
         now = dt.datetime.now(UTC)
         Thread.update(deleted_at=now).where(Thread.id == thread_id).execute()
         Message.update(deleted_at=now, deleted_by=f"rep:{viewer.email}").where(Message.thread == thread_id, Message.deleted_at.is_null()).execute()
@@ -534,7 +535,7 @@ def delete_message(viewer: Viewer, message_id: int) -> str | None:
         thread = thread_for(viewer, found.thread_id)
         if thread is None:
             return None
-        demand(may_change(viewer, thread), "Only the owner of a thread can delete its mails.")
+        demand(may_change(viewer, thread), N_("Only the owner of a thread can delete its mails."))
         now = dt.datetime.now(UTC)
         Message.update(deleted_at=now, deleted_by=f"rep:{viewer.email}").where(Message.id == message_id).execute()
         if not Message.select().where(Message.thread == thread.id, Message.deleted_at.is_null()).exists():
@@ -627,10 +628,10 @@ def split(viewer: Viewer, message_ids: Sequence[int]) -> tuple[int, str] | None:
         if thread is None or any(thread_for(viewer, ident) is None for ident in threads):
             return None
         if len(threads) > 1:
-            raise BadInput("messages", "choose mails of one thread only")
-        demand(may_change(viewer, thread), "Only the owner of a thread can split it.")
+            raise BadInput("messages", N_("choose mails of one thread only"))
+        demand(may_change(viewer, thread), N_("Only the owner of a thread can split it."))
         if not Message.select().where(Message.thread == thread.id, Message.id.not_in(wanted), Message.deleted_at.is_null()).exists():
-            raise BadInput("messages", "leave at least one mail in the thread")
+            raise BadInput("messages", N_("leave at least one mail in the thread"))
         fresh = _split_off(viewer, thread, found)
         return fresh, undo.offer(viewer, "split", {"from": thread.id, "into": fresh, "messages": wanted})
 

@@ -11,16 +11,12 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
-from core.errors import DropcopyError
+from core.errors import NotAllowed
 from core.store.company import beat
 from core.store.models import Audit, Pulse, Thread
 from core.store.plain import rows
 
 COMPANY_PULSE = "company"  # raised when something changed that everybody may see
-
-
-class NotAllowed(DropcopyError):
-    """The thing may be seen but not changed by this person. The text is one sentence for them."""
 
 
 @dataclass(frozen=True, slots=True)

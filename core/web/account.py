@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from core import notices
 from core.errors import BadInput
+from core.languages import LANGUAGES
 from core.store import drops, passwords, reps
 from core.store.company import beat, company
 from core.store.database import write
@@ -19,7 +20,7 @@ from core.store.models import Rep, SenderAddress, TeamAddress
 from core.store.reps import address_of
 from core.web import access, auth, hx
 from core.web.access import signed_in
-from core.web.frame import LANGUAGES, house, me, now
+from core.web.frame import house, me, now, plain_gettext
 from core.web.limits import too_many
 
 pages = Blueprint("account", __name__, url_prefix="/account")
@@ -85,7 +86,7 @@ def add_address() -> Response:
         return _render(429, "address", _("There were many confirmation mails in the last hour. Wait a while, then try again."))
     with write():
         reps.enter_address(rep.id, address, "alternative", now(), verified_at=None, connected_at=None)
-        queued = notices.request_confirmation(rep.id, address, house(), gettext=_)
+        queued = notices.request_confirmation(rep.id, address, house())
     if queued:
         hx.toast(_("A confirmation mail is on its way to %(address)s. The link in it works for a day.", address=address))
     elif notices.relay_configured(house().settings):
@@ -167,7 +168,7 @@ def password() -> Response:
     try:
         fresh = passwords.check_strength(request.form.get("password", ""))
     except BadInput as error:
-        return _render(422, "password", _("Please mend this: %(sentence)s.", sentence=error.sentence))
+        return _render(422, "password", _("Please mend this: %(sentence)s.", sentence=plain_gettext(error.sentence)))
     if fresh != request.form.get("again", ""):
         return _render(422, "again", _("The two new passwords differ."))
     Rep.update(password_hash=passwords.hash_password(fresh), session_epoch=Rep.session_epoch + 1).where(Rep.id == rep.id).execute()

@@ -12,10 +12,10 @@ from peewee import IntegrityError
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect
 
-from core.errors import BadInput
+from core.errors import BadInput, NotAllowed
 from core.house import House
 from core.store.database import is_busy
-from core.store.visibility import NotAllowed, Viewer
+from core.store.visibility import Viewer
 from core.web import api_crm, api_house, api_mail, problem
 from core.web.api_contract import BODY_LIMIT, OPERATIONS, Allowance, blueprint, openapi, operation
 from core.web.problem import Problem

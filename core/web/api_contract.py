@@ -21,7 +21,7 @@ from pydantic.json_schema import models_json_schema
 
 from core.house import House
 from core.store import throttle, tokens
-from core.store.company import first_complaint
+from core.store.complaints import first_complaint
 from core.store.visibility import Viewer
 from core.web.problem import Problem
 

@@ -9,8 +9,10 @@ from pydantic import BaseModel, ValidationError
 
 from core import sources
 from core.errors import BadInput
+from core.reasons import N_
 from core.store import drops, never_log
-from core.store.company import Company, change_company, company, first_complaint, forget_cache
+from core.store.company import Company, change_company, company, forget_cache
+from core.store.complaints import first_complaint
 from core.store.database import write
 from core.store.models import SourceInstance
 from core.store.visibility import Viewer, is_id, note
@@ -59,11 +61,11 @@ def _checked_policy(wanted: Mapping[str, Any]) -> dict[str, Any]:
     policies = house().plugins.policies
     policy = policies.get(wanted["name"])
     if policy is None:
-        raise BadInput("policy.name", f"there is no such policy; use one of {', '.join(sorted(policies))}")
+        raise BadInput("policy.name", N_("there is no such policy; use one of %(choices)s"), choices=", ".join(sorted(policies)))
     options = wanted.get("options") or {}
     if policy.options is None:
         if options:
-            raise BadInput("policy.options", "this policy has no options")
+            raise BadInput("policy.options", N_("this policy has no options"))
         return {"name": policy.name, "options": {}}
     try:
         return {"name": policy.name, "options": policy.options.model_validate(options).model_dump(mode="json")}
@@ -147,7 +149,7 @@ def source_list(viewer: Viewer) -> Any:
 def source_add(viewer: Viewer, body: shapes.SourceWanted) -> Any:
     source = house().plugins.sources.get(body.kind)
     if source is None:
-        raise BadInput("kind", f"there is no such kind of source; use one of {', '.join(sorted(house().plugins.sources))}")
+        raise BadInput("kind", N_("there is no such kind of source; use one of %(choices)s"), choices=", ".join(sorted(house().plugins.sources)))
     row = sources.add(source, body.name, body.settings, house().seal, house(), enabled=body.enabled)
     with write():
         note(viewer, "source-added", f"source:{row.id}", house().now(), name=row.name)
@@ -167,9 +169,9 @@ def source_change(viewer: Viewer, source_id: int, body: shapes.SourceChange) -> 
     name = None if body.name is None else body.name.strip()
     if name is not None:
         if not name:
-            raise BadInput("name", "give the source a name")
+            raise BadInput("name", N_("give the source a name"))
         if SourceInstance.select().where(SourceInstance.name == name, SourceInstance.id != source_id).exists():
-            raise BadInput("name", f"there is a source named {name} already")
+            raise BadInput("name", N_("there is a source named %(name)s already"), name=name)
     if changes_of(body):
         sources.change(row, source, house().seal, name=name, enabled=body.enabled, values=body.settings)
         with write():

@@ -13,11 +13,12 @@ from flask_login import LoginManager, UserMixin, current_user, login_user, logou
 
 from core import notices
 from core.errors import BadInput
+from core.reasons import N_
 from core.store import one_time, passwords, reps
 from core.store.database import write
 from core.store.models import OneTimeLink, Rep
 from core.web import access, hx
-from core.web.frame import house, me, now
+from core.web.frame import house, me, now, plain_gettext
 from core.web.limits import too_many
 
 pages = Blueprint("auth", __name__)
@@ -164,10 +165,10 @@ def set_password(token: str) -> Response:
         return hx.fragment("auth/link_gone.html", 404)
     try:
         if request.form.get("password", "") != request.form.get("again", ""):
-            raise BadInput("again", _("the two passwords differ"))
+            raise BadInput("again", N_("the two passwords differ"))
         password = passwords.check_strength(request.form.get("password", ""))
     except BadInput as error:
-        return hx.fragment("auth/reset.html", 422, rep=found.rep, token=token, wrong=error.sentence)
+        return hx.fragment("auth/reset.html", 422, rep=found.rep, token=token, wrong=plain_gettext(error.sentence))
     if one_time.use(token, "password", house().seal, now()) is None:
         return hx.fragment("auth/link_gone.html", 404)
     hashed = passwords.hash_password(password)
@@ -199,7 +200,7 @@ def send_reset() -> Response:
         return hx.fragment("auth/forgotten.html", 422, relay=relay, email=email, wrong=wrong, asked=False)
     rep = Rep.get_or_none(Rep.email == email, Rep.status == "active")
     if relay and rep is not None and not too_many(_account_key(f"forgotten:{email}"), 3, 3600.0):
-        notices.send_password_link(rep.id, house(), gettext=_)
+        notices.send_password_link(rep.id, house())
         house().bell.ring()
     return hx.fragment("auth/forgotten.html", relay=relay, email=email, wrong="", asked=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, abort, request, url_for
 from flask_babel import gettext as _
 
+from core.reasons import N_
 from core.store import links, threads
 from core.store.database import write
 from core.store.models import Thread
@@ -42,7 +43,7 @@ def none_of_these(thread_id: int) -> Response:
         thread = thread_for(viewer(), thread_id)
         if thread is None:
             abort(404)
-        demand(may_link(viewer(), thread), _("Only the owner of a conversation and admins can decide that."))
+        demand(may_link(viewer(), thread), N_("Only the owner of a conversation and admins can decide that."))
         Thread.update(waiting=None, waiting_reason="").where(Thread.id == thread_id).execute()
         beat_thread(thread.owner_id, thread.sharing)
     hx.toast(_("It stays unlinked. You can link it by hand at any time."))

@@ -13,7 +13,7 @@ from core.store.people import ContactView
 from core.web import hx
 from core.web.access import signed_in
 from core.web.creating import create
-from core.web.frame import house, viewer
+from core.web.frame import house, plain_gettext, viewer
 
 pages = Blueprint("contacts", __name__, url_prefix="/contacts")
 
@@ -38,7 +38,7 @@ def add() -> Response:
     try:
         made = create("contact", values)
     except BadInput as error:
-        return _list(422, error.sentence, values)
+        return _list(422, plain_gettext(error.sentence), values)
     hx.toast(_("Created."))
     return hx.redirect(url_for("contacts.show", contact_id=made))
 
@@ -81,7 +81,7 @@ def change(contact_id: int) -> Response:
             changes["organisation"] = _organisation(request.form["organisation"])
         people.update_contact(viewer(), contact.id, changes)
     except BadInput as error:
-        return _show(contact, 422, error.where.partition(".")[0], error.sentence)
+        return _show(contact, 422, error.where.partition(".")[0], plain_gettext(error.sentence))
     hx.toast(_("Saved."))
     return hx.redirect(url_for("contacts.show", contact_id=contact.id))
 

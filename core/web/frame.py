@@ -23,18 +23,14 @@ from markupsafe import Markup, escape
 from werkzeug.exceptions import HTTPException
 
 from core import reasons
-from core.errors import BadInput
+from core.errors import BadInput, NotAllowed, said
 from core.house import House
+from core.languages import LANGUAGES, TRANSLATIONS
 from core.store import drops, threads, visibility
 from core.store.models import Rep
 from core.store.threads import Counts
-from core.store.visibility import NotAllowed, Viewer, viewer_of
+from core.store.visibility import Viewer, viewer_of
 from core.web import access, hx
-
-TRANSLATIONS = Path(__file__).parents[2] / "translations"
-OWN_NAMES = {"en": "English", "it": "Italiano", "sv": "Svenska", "ja": "日本語"}
-# A language is offered once its catalogue is there.
-LANGUAGES = {code: name for code, name in OWN_NAMES.items() if code == "en" or (TRANSLATIONS / code / "LC_MESSAGES" / "messages.mo").is_file()}
 
 PAGE_POLICY = (
     "default-src 'self'; script-src 'nonce-{nonce}'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -188,9 +184,9 @@ def oddity(defect: str) -> str:
 
 
 def plain_gettext(text: str) -> str:
-    """The text in the reader's language, its parameters left as they are."""
+    """The text in the reader's language, its parameters left as they are; a Sentence with its own filled in."""
     # flask_babel.gettext would apply % to the text; the sentences have {named} parameters of their own.
-    return _gettext(text)
+    return said(text, _gettext)
 
 
 def _translations() -> Any:
@@ -391,13 +387,13 @@ def on_bad_csrf(error: CSRFError) -> Any:
 def on_not_allowed(error: NotAllowed) -> Any:
     if _wants_json():
         raise error
-    return make_response(render_template("error.html", heading=_("That is not yours to change"), text=str(error), code=403), 403)
+    return make_response(render_template("error.html", heading=_("That is not yours to change"), text=plain_gettext(error.sentence), code=403), 403)
 
 
 def on_bad_input(error: BadInput) -> Any:
     if _wants_json():
         raise error
-    return make_response(render_template("error.html", heading=_("That cannot be taken"), text=error.sentence, code=422), 422)
+    return make_response(render_template("error.html", heading=_("That cannot be taken"), text=plain_gettext(error.sentence), code=422), 422)
 
 
 # --- all together -------------------------------------------------------------------------------------------------

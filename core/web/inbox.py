@@ -8,10 +8,10 @@ from flask import Blueprint, Response, abort, request, url_for
 from flask_babel import gettext as _
 from flask_babel import ngettext
 
+from core.errors import NotAllowed
 from core.store import threads, undo
 from core.store.fields import to_micros
 from core.store.rows import ThreadRow
-from core.store.visibility import NotAllowed
 from core.web import access, hx
 from core.web.access import signed_in
 from core.web.frame import now, rail_counts, viewer

@@ -9,8 +9,9 @@ from typing import Any
 from flask import Blueprint, Response, current_app, request
 
 from core import sources
-from core.errors import BadInput
+from core.errors import BadInput, Sentence
 from core.house import House
+from core.reasons import N_
 from core.store.database import connected, write
 from core.store.models import SourceInstance, SourceRequest
 from core.types import Source, WebAnswer, WebRequest
@@ -19,6 +20,7 @@ from core.web.access import public
 log = logging.getLogger("dropcopy.ingest")
 pages = Blueprint("ingest", __name__)
 
+MARK = "X-Dropcopy-Source"  # which source answered: shows the "Test" button that the address leads here
 _KEPT_REQUESTS = 20
 _RETRY_SECONDS = "60"
 
@@ -35,16 +37,18 @@ def receive(name: str) -> Response:
     row = sources.by_path(name)
     source = house.plugins.sources.get(row.kind) if row is not None else None
     if row is None or source is None or source.handle is None:
-        return _answer(WebAnswer(404, "There is no such source. Copy its address from the sources page."))
+        return _answer(WebAnswer(404, N_("There is no such source. Copy its address from the sources page.")))
     if not row.enabled:
-        return _answer(WebAnswer(503, "The source is paused.", {"Retry-After": _RETRY_SECONDS}))
+        return _answer(WebAnswer(503, N_("The source is paused."), {"Retry-After": _RETRY_SECONDS, MARK: str(row.id)}))
     began = house.now()
     kept: list[int] = []
     answer = _handled(row, source, kept)
     facts = {"type": (request.content_type or "")[:200], "bytes": request.content_length or 0, "from": request.remote_addr or "", "inbound": kept}
     response = _answer(answer)
-    # The provider waits for the mail's commit only: the note on the source's page is a second one, and comes after the answer.
-    response.call_on_close(lambda: _remember(house, row, answer, began, facts))
+    response.headers[MARK] = str(row.id)
+    if request.method == "POST":  # who only looks at the address is no trouble of the source
+        # The provider waits for the mail's commit only: the note on the source's page is a second one, and comes after the answer.
+        response.call_on_close(lambda: _remember(house, row, answer, began, facts))
     return response
 
 
@@ -53,12 +57,12 @@ def _handled(row: SourceInstance, source: Source, kept: list[int]) -> WebAnswer:
     house = _house()
     limit = int(house.intake.message_limit * source.body_factor) + source.body_extra
     if request.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
-        return WebAnswer(415, "Send the request without Content-Encoding.")
+        return WebAnswer(415, N_("Send the request without Content-Encoding."))
     if request.content_length is not None and request.content_length > limit:
-        return WebAnswer(413, f"The request is larger than {limit} bytes.")
+        return WebAnswer(413, Sentence(N_("The request is larger than %(limit)s bytes."), limit=limit))
     body = _read(limit)
     if body is None:
-        return WebAnswer(413, f"The request is larger than {limit} bytes.")
+        return WebAnswer(413, Sentence(N_("The request is larger than %(limit)s bytes."), limit=limit))
     asked = WebRequest(
         method=request.method,
         path=request.path,
@@ -75,10 +79,10 @@ def _handled(row: SourceInstance, source: Source, kept: list[int]) -> WebAnswer:
         return answer
     except BadInput as error:
         log.error("the settings of the source %s do not fit: %s", row.name, error)
-        return WebAnswer(503, "The source's settings do not fit; an admin must mend them.", {"Retry-After": _RETRY_SECONDS})
+        return WebAnswer(503, N_("The source's settings do not fit; an admin must mend them."), {"Retry-After": _RETRY_SECONDS})
     except Exception:
         log.exception("the source %s failed", row.name)
-        return WebAnswer(503, "The mail could not be taken just now.", {"Retry-After": _RETRY_SECONDS})
+        return WebAnswer(503, N_("The mail could not be taken just now."), {"Retry-After": _RETRY_SECONDS})
 
 
 def _read(limit: int) -> bytes | None:
@@ -96,15 +100,16 @@ def _remember(house: House, row: SourceInstance, answer: WebAnswer, began: dt.da
     try:
         now = house.now()
         with connected(), write():
-            SourceRequest.create(instance=row.id, at=now, status=answer.status, sentence=answer.text[:500], facts=facts)
+            SourceRequest.create(instance=row.id, at=now, status=answer.status, sentence=answer.text, facts=facts)
             old = SourceRequest.select(SourceRequest.id).where(SourceRequest.instance == row.id).order_by(SourceRequest.id.desc()).offset(_KEPT_REQUESTS)
             SourceRequest.delete().where(SourceRequest.id.in_([r[0] for r in old.tuples()] or [-1])).execute()
             if 200 <= answer.status < 300:
-                SourceInstance.update(last_mail_at=now).where(SourceInstance.id == row.id).execute()
+                if facts["inbound"]:
+                    SourceInstance.update(last_mail_at=now).where(SourceInstance.id == row.id).execute()
                 # What the plugin reported while it answered stands; older trouble is over.
                 SourceInstance.update(last_error="", last_error_at=None).where(SourceInstance.id == row.id, SourceInstance.last_error_at < began).execute()
             else:
-                SourceInstance.update(last_error=answer.text[:1000], last_error_at=now).where(SourceInstance.id == row.id).execute()
+                SourceInstance.update(last_error=answer.text, last_error_at=now).where(SourceInstance.id == row.id).execute()
     except Exception:
         log.exception("the request could not be noted on the source's page")
 

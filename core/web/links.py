@@ -18,7 +18,7 @@ from core.types import LINK_KINDS
 from core.web import hx
 from core.web.access import signed_in
 from core.web.creating import create
-from core.web.frame import house, viewer
+from core.web.frame import house, plain_gettext, viewer
 
 pages = Blueprint("links", __name__)
 
@@ -157,7 +157,7 @@ def make(thread_id: int) -> Response:
     try:
         target_id = create(kind, values, people_of(thread_id))
     except BadInput as error:
-        return panel(thread_id, 422, making=kind, values=values, wrong=error.sentence)
+        return panel(thread_id, 422, making=kind, values=values, wrong=plain_gettext(error.sentence))
     found = links.link(viewer(), thread_id, kind, target_id, exclusive=is_exclusive())
     if found is None:
         abort(404)

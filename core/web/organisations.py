@@ -11,7 +11,7 @@ from core.store.people import OrganisationView
 from core.web import hx
 from core.web.access import signed_in
 from core.web.creating import create
-from core.web.frame import house, viewer
+from core.web.frame import house, plain_gettext, viewer
 
 pages = Blueprint("organisations", __name__, url_prefix="/organisations")
 
@@ -35,7 +35,7 @@ def add() -> Response:
     try:
         made = create("organisation", values)
     except BadInput as error:
-        return _list(422, error.sentence, values)
+        return _list(422, plain_gettext(error.sentence), values)
     hx.toast(_("Created."))
     return hx.redirect(url_for("organisations.show", organisation_id=made))
 
@@ -69,7 +69,7 @@ def change(organisation_id: int) -> Response:
     try:
         people.update_organisation(viewer(), organisation_id, {"name": request.form.get("name", ""), "domains": domains})
     except BadInput as error:
-        return _show(organisation, 422, error.where.partition(".")[0], error.sentence)
+        return _show(organisation, 422, error.where.partition(".")[0], plain_gettext(error.sentence))
     hx.toast(_("Saved."))
     return hx.redirect(url_for("organisations.show", organisation_id=organisation_id))
 

@@ -18,7 +18,7 @@ from core.web import hx
 from core.web.access import signed_in
 from core.web.account import qr
 from core.web.creating import create
-from core.web.frame import house, now, viewer
+from core.web.frame import house, now, plain_gettext, viewer
 from core.web.links import is_exclusive
 
 pages = Blueprint("records", __name__)
@@ -74,7 +74,7 @@ def add(noun: str) -> Response:
     try:
         made = create(KINDS[noun], values)
     except BadInput as error:
-        return _list(noun, 422, error.sentence, values)
+        return _list(noun, 422, plain_gettext(error.sentence), values)
     hx.toast(_("Created. Its own BCC address is beside it."))
     return hx.redirect(url_for("records.show", noun=noun, record_id=made))
 
@@ -121,7 +121,7 @@ def change(noun: str, record_id: int) -> Response:
     try:
         records.update(viewer(), KINDS[noun], record_id, changes, house().seal)
     except BadInput as error:
-        return _show(noun, record_id, 422, error.where, error.sentence)
+        return _show(noun, record_id, 422, error.where, plain_gettext(error.sentence))
     hx.toast(_("Saved."))
     return hx.redirect(url_for("records.show", noun=noun, record_id=record_id))
 
@@ -145,7 +145,7 @@ def add_person(noun: str, record_id: int) -> Response:
         contact_id = int(text) if text.isascii() and text.isdigit() else people.ensure_contact(address)[0]
         records.update(viewer(), record.kind, record_id, {"contacts": [*record.contacts, contact_id]}, house().seal)
     except BadInput as error:
-        return _show(noun, record_id, 422, "address", error.sentence)
+        return _show(noun, record_id, 422, "address", plain_gettext(error.sentence))
     hx.toast(_("Added."))
     return hx.redirect(url_for("records.show", noun=noun, record_id=record_id))
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from core import notices
 from core.errors import BadInput
+from core.reasons import N_
 from core.store import drops, reps, tokens
 from core.store import never_log as listed
 from core.store.company import MEGABYTE, beat, change_company, company
@@ -78,7 +79,7 @@ def save_company() -> Response:
             drops.set_slug(form.get("slug", company().slug), house().seal, now())
             _note("settings-changed", names=sorted(changes))
     except BadInput as error:
-        return _company(422, error.where, error.sentence)
+        return _company(422, error.where, plain_gettext(error.sentence))
     return _saved("settings.page", _("Saved. Addresses that changed go on working in their old form for %(days)s days.", days=company().grace_days))
 
 
@@ -86,7 +87,7 @@ def _whole(place: str, text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise BadInput(place, _("give a whole number")) from None
+        raise BadInput(place, N_("give a whole number")) from None
 
 
 # --- policy -------------------------------------------------------------------------------------------------------
@@ -120,7 +121,7 @@ def save_policy() -> Response:
     try:
         options = chosen.options.model_validate(values).model_dump(mode="json") if chosen.options else {}
     except ValidationError as error:
-        return _policy(name, 422, forms.complaints(error), values)
+        return _policy(name, 422, forms.complaints(error, plain_gettext), values)
     with write():
         change_company({"policy": {"name": name, "options": options}})
         _note("policy-changed", policy=name, options=options)
@@ -152,7 +153,7 @@ def save_limits() -> Response:
             change_company(changes)
             _note("settings-changed", names=sorted(changes))
     except BadInput as error:
-        return _render("limits", 422, error.where, error.sentence, megabyte=MEGABYTE, extra_signers=form.get("extra_signers", "").splitlines())
+        return _render("limits", 422, error.where, plain_gettext(error.sentence), megabyte=MEGABYTE, extra_signers=form.get("extra_signers", "").splitlines())
     return _saved("settings.limits")
 
 
@@ -169,7 +170,7 @@ def _signers(text: str) -> dict[str, list[str]]:
         if not words:
             continue
         if len(words) != 2 or not all("." in word and "@" not in word for word in words):
-            raise BadInput("extra_signers", _("write two domains a line, such as cust.example mailer.example"))
+            raise BadInput("extra_signers", N_("write two domains a line, such as cust.example mailer.example"))
         signers.setdefault(words[0], []).append(words[1])
     return signers
 
@@ -178,9 +179,9 @@ def _number(place: str, text: str) -> float:
     try:
         number = float(text)
     except ValueError:
-        raise BadInput(place, _("give a number")) from None
+        raise BadInput(place, N_("give a number")) from None
     if not 0 <= number < 1e6:
-        raise BadInput(place, _("give a sensible number"))
+        raise BadInput(place, N_("give a sensible number"))
     return number
 
 
@@ -207,7 +208,7 @@ def add_never_log() -> Response:
     try:
         entry = listed.add(viewer(), request.form.get("pattern", "")[:320])
     except BadInput as error:
-        return _never_log(422, error.sentence)
+        return _never_log(422, plain_gettext(error.sentence))
     return _saved("settings.never_log", _("Mail with %(pattern)s is never logged from now on.", pattern=entry.pattern))
 
 
@@ -254,7 +255,7 @@ def add_rep() -> Response:
         return _people(422, "email", _("This is not an e-mail address. It should look like ana@example.com."))
     try:
         with write():
-            rep = reps.create_rep(email, request.form.get("name", "").strip()[:200], now(), role=role)
+            rep = reps.create_rep(email, request.form.get("name", "").strip()[:200], now(), role=role, language=me().language)
             _note("rep-added", rep=email, role=role)
     except IntegrityError:
         return _people(422, "email", _("There is a rep with this address already."))
@@ -272,7 +273,7 @@ def _link_for(rep: Rep, text: str) -> Response:
     with write():
         _note("password-link-made", rep=rep.email)
         send = notices.send_password_link if rep.password_hash else notices.send_invitation
-        send(rep.id, house(), link, gettext=_)
+        send(rep.id, house(), link)
     session["shown-link"] = {"email": rep.email, "url": link}
     return _saved("settings.people", text)
 

@@ -8,13 +8,14 @@ from flask import Blueprint, Response, abort, request, url_for
 from flask_babel import gettext as _
 
 from core.errors import BadInput
+from core.reasons import N_
 from core.store import reps
 from core.store.company import is_set_up
 from core.store.models import Rep
 from core.store.setup import set_up
 from core.web import access, hx
 from core.web.auth import begin_session, client_network
-from core.web.frame import house, now
+from core.web.frame import house, now, plain_gettext
 from core.web.limits import too_many
 
 pages = Blueprint("setup", __name__)
@@ -46,10 +47,10 @@ def save() -> Response:
         return _render(values, 429, "", _("There were too many tries. Wait a quarter of an hour, then try again."))
     try:
         if password != request.form.get("again", ""):
-            raise BadInput("again", _("the two passwords differ"))
+            raise BadInput("again", N_("the two passwords differ"))
         set_up(**values, password=password, policies=house().plugins.policies, seal=house().seal, now=now())
     except BadInput as error:
-        return _render(values, 422, error.where.replace("-", "_"), error.sentence)
+        return _render(values, 422, error.where.replace("-", "_"), plain_gettext(error.sentence))
     begin_session(Rep.get(Rep.email == reps.address_of(values["admin_email"])))
     hx.toast(_("Dropcopy is ready. Send your first mail with the address on this page in Bcc."))
     return hx.redirect(url_for("inbox.page"))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from typing import Any
 
 from flask import Blueprint, Response, abort, request, url_for
 from flask_babel import gettext as _
 
 from core import sources
-from core.errors import BadInput
+from core.errors import BadInput, HttpTrouble
+from core.http import Client
 from core.store import confirmations, outcomes
 from core.store.models import SourceInstance, SourceRequest
 from core.store.visibility import note
@@ -16,6 +19,7 @@ from core.types import Source
 from core.web import forms, hx
 from core.web.access import admin_only
 from core.web.frame import house, now, plain_gettext, viewer
+from core.web.ingest import MARK
 
 pages = Blueprint("sources", __name__, url_prefix="/sources")
 
@@ -52,10 +56,20 @@ def _form(kind: str, row: SourceInstance | None, status: int = 200, wrong: dict[
     open_again = {one.id for one in asked if any(ident in ends and ends[ident].state in ("held", "ignored") for ident in _mails(one))}
     url = sources.url_of(row, house()) if row is not None and source.handle is not None else ""
     name = request.form.get("name", row.name if row is not None else "")
-    help_text = (getattr(house().plugins, "help_of", lambda _n: "")(kind) or "").strip()
+    manual = _manual(source) if source.handle is not None else []
     return hx.render(
-        "sources/one.html", "sources/one.html", status, source=source, row=row, drawn=drawn, name=name, wrong=wrong or {}, requests=asked, ends=ends, open_again=open_again, url=url, help_text=help_text
+        "sources/one.html", "sources/one.html", status, source=source, row=row, drawn=drawn, name=name, wrong=wrong or {}, requests=asked, ends=ends, open_again=open_again, url=url, manual=manual
     )  # fmt: skip
+
+
+def _manual(source: Source) -> list[list[str]]:
+    """The head of the plugin's file, which says how the provider is set up: paragraphs, each in lines that stay apart."""
+    text = inspect.getdoc(sys.modules[source.settings.__module__]) or ""
+    found = []
+    for paragraph in text.split("\n\n"):
+        lines = [line.strip() for line in paragraph.splitlines()]
+        found.append(lines if "\n  " in paragraph else [" ".join(lines)])
+    return found
 
 
 @pages.post("/new/<kind>")
@@ -68,7 +82,7 @@ def add(kind: str) -> Response:
     try:
         row = sources.add(source, request.form.get("name", "")[:100], values, house().seal, house())
     except BadInput as error:
-        return _form(kind, None, 422, {error.where.removeprefix("settings.").partition(".")[0]: error.sentence}, values)
+        return _form(kind, None, 422, {error.where.removeprefix("settings.").partition(".")[0]: plain_gettext(error.sentence)}, values)
     note(viewer(), "source-added", f"source:{row.id}", now(), kind=kind)
     hx.toast(_("The source is added."))
     return hx.redirect(url_for("sources.show", source_id=row.id))
@@ -103,7 +117,7 @@ def change(source_id: int) -> Response:
     try:
         sources.change(row, source, house().seal, name=request.form.get("name", row.name)[:100], values=values)
     except BadInput as error:
-        return _form(source.name, row, 422, {error.where.removeprefix("settings.").partition(".")[0]: error.sentence}, values)
+        return _form(source.name, row, 422, {error.where.removeprefix("settings.").partition(".")[0]: plain_gettext(error.sentence)}, values)
     note(viewer(), "source-changed", f"source:{row.id}", now())
     hx.toast(_("Saved."))
     return hx.redirect(url_for("sources.show", source_id=row.id))
@@ -126,17 +140,38 @@ def attempt(source_id: int) -> Response:
     """Test the settings, or poll now: whichever the kind of source offers; its sentence is shown."""
     row, source = _row(source_id)
     act = source.poll if request.form.get("act") == "poll" else source.test
+    if act is None and source.handle is not None and request.form.get("act") != "poll":
+        _try_address(row)
+        return hx.redirect(url_for("sources.show", source_id=row.id))
     if act is None:
         abort(404)
     try:
         context = sources.context_of(row, source, house())
-        hx.toast(act(context) or _("It works."))
+        hx.toast(plain_gettext(act(context)) or _("It works."))
         sources.note_last(row.id, context)
     except BadInput as error:
-        hx.toast(error.sentence, kind="wrong")
+        hx.toast(plain_gettext(error.sentence), kind="wrong")
     except Exception as error:
         hx.toast(_("It failed: %(error)s", error=f"{type(error).__name__}: {error}"[:300]), kind="wrong")
     return hx.redirect(url_for("sources.show", source_id=row.id))
+
+
+def _try_address(row: SourceInstance) -> None:
+    """Ask a webhook's public address as a stranger would: it must lead through proxy and certificate to this very source."""
+    everywhere = Client(networks=("0.0.0.0/0", "::/0"), plain=True)  # the address is our own, also in a private network
+    where = house().settings.web_url
+    try:
+        answer = everywhere.get(sources.url_of(row, house()))
+    except HttpTrouble as trouble:
+        hx.toast(_("%(where)s, the public address of this Dropcopy, cannot be reached: %(trouble)s", where=where, trouble=trouble), kind="wrong")
+        return
+    if answer.headers.get(MARK.lower()) != str(row.id):
+        sentence = _("%(where)s, the public address of this Dropcopy, is answered with status %(status)s by something else.", where=where, status=answer.status)
+        hx.toast(sentence, kind="wrong")
+    elif not row.enabled:
+        hx.toast(_("Its address leads here, but the source is paused: the provider is told to come again later."), kind="wrong")
+    else:
+        hx.toast(_("Its address leads here. Now let the provider send a mail: its request appears below, whatever is wrong with it."))
 
 
 @pages.post("/<int:source_id>/requests/<int:request_id>/again")

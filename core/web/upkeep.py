@@ -10,13 +10,14 @@ from flask_babel import gettext as _
 
 from core import notices
 from core.errors import BadInput
+from core.reasons import N_
 from core.store import sizes
 from core.store.company import change_company, company, preset_changes
 from core.store.database import write
 from core.store.visibility import note
 from core.web import hx
 from core.web.access import admin_only
-from core.web.frame import house, me, now, policy_title, size_in_words, viewer
+from core.web.frame import house, me, now, plain_gettext, policy_title, size_in_words, viewer
 from core.web.settings import settings_page
 
 pages = Blueprint("upkeep", __name__, url_prefix="/settings")
@@ -109,7 +110,7 @@ def test_relay() -> Response:
     try:
         notices.send_test(house().settings, me().email)
     except BadInput as error:
-        return _outgoing(422, error.sentence)
+        return _outgoing(422, plain_gettext(error.sentence))
     hx.toast(_("The relay took a test mail to %(address)s.", address=me().email))
     return hx.redirect(url_for("upkeep.outgoing"))
 
@@ -135,7 +136,7 @@ def save_data() -> Response:
             change_company(changes)
             note(viewer(), "settings-changed", "settings", now(), names=sorted(changes))
     except BadInput as error:
-        return settings_page("data", 422, error.where, error.sentence, kept=sizes.by_state(), storage=sizes.storage(house().settings), oldest=sizes.oldest())
+        return settings_page("data", 422, error.where, plain_gettext(error.sentence), kept=sizes.by_state(), storage=sizes.storage(house().settings), oldest=sizes.oldest())
     hx.toast(_("Saved."))
     return hx.redirect(url_for("upkeep.data"))
 
@@ -144,5 +145,5 @@ def _whole(place: str, text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise BadInput(place, _("give a whole number")) from None
+        raise BadInput(place, N_("give a whole number")) from None
 

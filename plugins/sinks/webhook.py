@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from core.errors import HttpTrouble
 from core.hookspecs import hookimpl
+from core.reasons import N_
 from core.types import HouseEvent, SinkContext
 
 TIMEOUT = 10.0  # seconds for the whole request
@@ -36,7 +37,7 @@ def on_event(event: HouseEvent, context: SinkContext) -> None:
     fields = {"Content-Type": "application/json", **signed(f"evt_{event.id}", context.clock(), body, str(context.settings.get("secret") or ""))}
     answer = context.http.post(url, body, headers=fields, timeout=TIMEOUT)
     if not 200 <= answer.status < 300:
-        raise HttpTrouble(f"{urlsplit(url).hostname} answered {answer.status}.")
+        raise HttpTrouble(N_("%(host)s answered %(status)s."), host=urlsplit(url).hostname, status=answer.status)
 
 
 def payload(event: HouseEvent) -> bytes:
@@ -59,5 +60,5 @@ def _key(secret: str) -> bytes:
     except (binascii.Error, ValueError):
         key = b""
     if len(key) < 24:  # Standard Webhooks asks for 24 to 64 bytes
-        raise HttpTrouble("The signing secret cannot be used; make a new one in the settings.", refused=True)
+        raise HttpTrouble(N_("The signing secret cannot be used; make a new one in the settings."), refused=True)
     return key

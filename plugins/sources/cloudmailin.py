@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 
 from core.hookspecs import hookimpl
 from core.mail import webform
+from core.reasons import N_
 from core.types import Source, SourceContext, TrustedVerdict, WebRequest
 
 BODY_FACTOR, BODY_EXTRA = 1.0, 2 << 20
@@ -30,7 +31,7 @@ class Settings(BaseModel):
 
 def read(request: WebRequest, context: SourceContext) -> list[webform.Mail]:
     webform.demand_login(request, webform.secrets(context.settings.secret))
-    wrong = "CloudMailin sent the mail taken to pieces, which proves nothing about its sender: choose the format “Multipart - Raw”."
+    wrong = N_("CloudMailin sent the mail taken to pieces, which proves nothing about its sender: choose the format “Multipart - Raw”.")
     if webform.content_type(request) == "application/json":
         raise webform.Unusable(400, wrong, tell=True)
     fields = webform.form(request)

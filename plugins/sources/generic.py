@@ -25,6 +25,7 @@ from pydantic import BaseModel, Field, SecretStr, field_validator
 
 from core.hookspecs import hookimpl
 from core.mail import webform
+from core.reasons import N_
 from core.types import Source, SourceContext, WebRequest
 
 TOLERANCE = 300  # seconds either way (Standard Webhooks)
@@ -45,10 +46,10 @@ class Settings(BaseModel):
     def _readable(cls, secret: SecretStr) -> SecretStr:
         words = secret.get_secret_value().split()
         if not words:
-            raise ValueError("Enter a secret.")
+            raise ValueError(N_("Enter a secret."))
         for word in words:
             if word.startswith(PREFIX) and len(_key(word)) < 24:
-                raise ValueError("A whsec_ secret holds at least 24 random bytes in base64.")
+                raise ValueError(N_("A whsec_ secret holds at least 24 random bytes in base64."))
         return secret
 
 
@@ -65,7 +66,7 @@ def read(request: WebRequest, context: SourceContext) -> list[webform.Mail]:
     if webform.content_type(request) != "message/rfc822":
         raise webform.Unusable(
             415,
-            "The request is no raw mail: send the mail itself with the content type message/rfc822.",
+            N_("The request is no raw mail: send the mail itself with the content type message/rfc822."),
             tell=True,
         )
     field = {name: webform.header_text(value) for name, value in request.headers.items() if name.startswith("x-envelope-")}

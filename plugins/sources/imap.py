@@ -36,10 +36,10 @@ from imapclient import IMAPClient, SocketTimeout
 from imapclient.exceptions import IMAPClientError, LoginError, ProtocolError
 from pydantic import BaseModel, Field, SecretStr, model_validator
 
-from core.errors import BadInput, HttpTrouble, Refused
+from core.errors import BadInput, HttpTrouble, Refused, Sentence, sentence_of, together
 from core.hookspecs import hookimpl
 from core.mail import webform
-from core.reasons import sentence
+from core.reasons import N_
 from core.types import Envelope, Source, SourceContext
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 60.0  # seconds
@@ -108,33 +108,45 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _whole(self) -> Settings:
         if self.sign_in == "password" and not self.password.get_secret_value():
-            raise ValueError("Enter the password, or choose OAuth.")
+            raise ValueError(N_("Enter the password, or choose OAuth."))
         if self.sign_in != "password" and not (self.client_id and self.refresh_token.get_secret_value()):
-            raise ValueError("OAuth needs a client ID and a refresh token.")
+            raise ValueError(N_("OAuth needs a client ID and a refresh token."))
         if self.sign_in == "oauth" and urlsplit(self.token_url).hostname is None:
-            raise ValueError("Enter the OAuth token address.")
+            raise ValueError(N_("Enter the OAuth token address."))
         if self.afterwards == "move" and not self.move_to.strip():
-            raise ValueError("Enter the folder to move to.")
+            raise ValueError(N_("Enter the folder to move to."))
         if self.afterwards == "move" and self.move_to.strip() in self.folder_list():
-            raise ValueError("Mail cannot be moved to a folder that is fetched.")
+            raise ValueError(N_("Mail cannot be moved to a folder that is fetched."))
         if not self.folder_list():
-            raise ValueError("Enter at least one folder.")
+            raise ValueError(N_("Enter at least one folder."))
         return self
 
     def folder_list(self) -> list[str]:
         return list(dict.fromkeys(name.strip() for name in self.folders.split(",") if name.strip()))
 
 
+_NOT_LET = {
+    "flag": N_("The mail was fetched, but the server did not let us flag it in %(folder)s: %(why)s"),
+    "move": N_("The mail was fetched, but the server did not let us move it in %(folder)s: %(why)s"),
+    "delete": N_("The mail was fetched, but the server did not let us delete it in %(folder)s: %(why)s"),
+}
+
+
 class NeedsPerson(Exception):
     """Nothing is mended by trying again: the sentence says what somebody must do. `forever`: until the settings change."""
 
-    def __init__(self, text: str, *, forever: bool = False) -> None:
-        super().__init__(text)
+    def __init__(self, sentence: str, /, *, forever: bool = False, **params: Any) -> None:
+        self.sentence = Sentence(sentence, **params)
+        super().__init__(str(self.sentence))
         self.forever = forever
 
 
 class Later(Exception):
     """The intake cannot keep mail just now; nothing is wrong with the mailbox."""
+
+    def __init__(self, sentence: Sentence) -> None:
+        self.sentence = sentence
+        super().__init__(str(sentence))
 
 
 @dataclass
@@ -176,7 +188,7 @@ def run(context: SourceContext, stop: Event) -> None:
                 _serve(client, context, stop, well)
             continue
         except NeedsPerson as trouble:
-            context.report(str(trouble))
+            context.report(trouble.sentence)
             stop.wait(None if trouble.forever else SIGN_IN_PAUSE)
             continue
         except Exception as trouble:
@@ -196,46 +208,47 @@ def poll(context: SourceContext) -> str:
     except Exception as trouble:
         context.report(_told(trouble, context.settings))
         raise BadInput("", _told(trouble, context.settings)) from trouble
-    counted = "One mail was fetched." if tally.kept == 1 else f"{tally.kept} mails were fetched."
-    return " ".join([counted, *tally.troubles])
+    counted = N_("One mail was fetched.") if tally.kept == 1 else Sentence(N_("%(number)s mails were fetched."), number=tally.kept)
+    return together([Sentence(counted), *tally.troubles])
 
 
 def test(context: SourceContext) -> str:
     """Sign in, open every folder, and say what is there. Raises BadInput with a sentence. Changes nothing."""
-    found = []
+    found: list[str] = [Sentence(N_("Signed in to %(host)s."), host=context.settings.host)]
     try:
         with session(context) as client:
             for name in context.settings.folder_list():
                 count = int(client.select_folder(name, readonly=True).get(b"EXISTS", 0))
-                found.append(f"{name} holds {count} mails")
+                found.append(Sentence(N_("The folder %(folder)s holds %(number)s mails."), folder=name, number=count))
             idle = client.has_capability("IDLE")
     except BadInput:
         raise
     except Exception as trouble:
         raise BadInput("", _told(trouble, context.settings)) from trouble
-    how = "New mail is fetched at once." if idle else f"New mail is fetched every {context.settings.poll_minutes} minutes."
-    return f"Signed in to {context.settings.host}: {', '.join(found)}. {how}"
+    waits = Sentence(N_("New mail is fetched every %(minutes)s minutes."), minutes=context.settings.poll_minutes)
+    return together([*found, Sentence(N_("New mail is fetched at once.")) if idle else waits])
 
 
 def _expected(trouble: Exception) -> bool:
     return isinstance(trouble, (OSError, imaplib.IMAP4.error, Later, HttpTrouble))
 
 
-def _told(trouble: Exception, settings: Settings) -> str:
+def _told(trouble: Exception, settings: Settings) -> Sentence:
     """The sentence for a person; what the server said stands in it, what we sent does not."""
     if isinstance(trouble, (NeedsPerson, Later, HttpTrouble)):
-        return str(trouble)
+        return trouble.sentence
+    host, port = settings.host, settings.port
     if isinstance(trouble, TimeoutError):
-        return f"{settings.host} did not answer in time."
+        return Sentence(N_("%(host)s did not answer in time."), host=host)
     if isinstance(trouble, ssl.SSLCertVerificationError):
-        return f"The certificate of {settings.host} is not trustworthy: {trouble.verify_message}."
+        return Sentence(N_("The certificate of %(host)s is not trustworthy: %(why)s."), host=host, why=trouble.verify_message)
     if isinstance(trouble, ssl.SSLError):
-        return f"{settings.host} speaks no TLS on port {settings.port}; check port and encryption."
+        return Sentence(N_("%(host)s speaks no TLS on port %(port)s; check port and encryption."), host=host, port=port)
     if isinstance(trouble, socket.gaierror):
-        return f"{settings.host} could not be found."
+        return Sentence(N_("%(host)s could not be found."), host=host)
     if isinstance(trouble, ConnectionRefusedError):
-        return f"Nothing answers at {settings.host}, port {settings.port}."
-    return f"The connection to {settings.host} failed: {str(trouble)[:300] or type(trouble).__name__}"
+        return Sentence(N_("Nothing answers at %(host)s, port %(port)s."), host=host, port=port)
+    return Sentence(N_("The connection to %(host)s failed: %(why)s"), host=host, why=str(trouble)[:300] or type(trouble).__name__)
 
 
 # --- sign in ------------------------------------------------------------------------------------------------------
@@ -278,7 +291,7 @@ def _connect(settings: Settings, message_limit: int) -> IMAPClient:
         if settings.security == "starttls":
             client.starttls(tls)
         elif settings.security == "none" and not _is_near(client.socket().getpeername()[0]):
-            raise NeedsPerson(f"{settings.host} is not in the own network, so nothing is sent to it without encryption.")
+            raise NeedsPerson(N_("%(host)s is not in the own network, so nothing is sent to it without encryption."), host=settings.host)
         client.socket().setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     except BaseException:
         client.shutdown()
@@ -318,13 +331,13 @@ def _sign_in(client: IMAPClient, context: SourceContext) -> None:
         said = str(error).upper()
         if any(word in said for word in BUSY):
             raise OSError(f"the server has no room just now: {error}") from error
-        raise NeedsPerson(f"{settings.host} did not accept the sign-in of {settings.username}. Check user name and password, or sign in again.") from error
+        raise NeedsPerson(N_("%(host)s did not accept the sign-in of %(username)s. Check user name and password, or sign in again."), host=settings.host, username=settings.username) from error
 
 
 def _password_login(client: IMAPClient, settings: Settings) -> None:
     password = settings.password.get_secret_value()
     if client.has_capability("LOGINDISABLED"):
-        raise NeedsPerson(f"{settings.host} takes no password without encryption: choose TLS or STARTTLS.")
+        raise NeedsPerson(N_("%(host)s takes no password without encryption: choose TLS or STARTTLS."), host=settings.host)
     if password.isascii() and settings.username.isascii():
         client.login(settings.username, password)
     else:
@@ -381,8 +394,8 @@ def _ask_for_token(context: SourceContext, settings: Settings, refresh: str) -> 
     if answer.status == 200 and isinstance(value.get("access_token"), str):
         return value
     if value.get("error") in ("invalid_grant", "invalid_client", "unauthorized_client"):
-        raise NeedsPerson("The provider asks for a new sign-in: get a new refresh token and enter it here.", forever=True)
-    raise HttpTrouble(f"The provider gave no token (status {answer.status}).")
+        raise NeedsPerson(N_("The provider asks for a new sign-in: get a new refresh token and enter it here."), forever=True)
+    raise HttpTrouble(N_("The provider gave no token (status %(status)s)."), status=answer.status)
 
 
 def _account(settings: Settings) -> str:
@@ -398,7 +411,7 @@ def _serve(client: IMAPClient, context: SourceContext, stop: Event, well: Callab
     watched = settings.folder_list()[0]
     while not stop.is_set():
         tally = _poll_all(client, context, stop)
-        context.report(" ".join(tally.troubles))
+        context.report(together(tally.troubles) if tally.troubles else "")
         well()
         if stop.is_set():
             return
@@ -445,7 +458,7 @@ def _poll_all(client: IMAPClient, context: SourceContext, stop: Event | None = N
         except IMAPClientError as error:
             if not _was_refused(error):
                 raise
-            tally.troubles.append(f"The folder {name} could not be read: {_said(error)}")
+            tally.troubles.append(Sentence(N_("The folder %(folder)s could not be read: %(why)s"), folder=name, why=_said(error)))
     return tally
 
 
@@ -622,7 +635,7 @@ class Folder:
         try:
             return self.context.intake.submit(raw, self._envelope(uid, raw, about))
         except Refused as error:  # whether the recipient is one of ours cannot be looked up just now
-            raise Later(sentence(error.code, error.params)) from error
+            raise Later(error.sentence) from error
 
     def _fetch(self, uids: list[int], known: dict[int, Any]) -> dict[int, bytes | None]:
         """The bytes by UID; None where the server gives none, absent where the mail is gone. PEEK sets no flag."""
@@ -674,7 +687,7 @@ class Folder:
             future.result(timeout=COMMIT_TIMEOUT)
         except Refused as error:
             if not error.permanent:
-                raise Later(sentence(error.code, error.params)) from error
+                raise Later(error.sentence) from error
             if error.code == "too-large":
                 self._too_large(uid, size)
             else:
@@ -683,7 +696,7 @@ class Folder:
             return
         except Exception as error:
             self.context.log.exception("The intake failed.")
-            raise Later(sentence("intake-trouble")) from error
+            raise Later(sentence_of("intake-trouble")) from error
         self.tally.kept += 1
         self._settle(uid, "" if self.leaves else "todo")
 
@@ -724,7 +737,7 @@ class Folder:
         except IMAPClientError as error:
             if not _was_refused(error):
                 raise
-            self.tally.troubles.append(f"The mail was fetched, but the server did not let us {self.settings.afterwards} it in {self.name}: {_said(error)}")
+            self.tally.troubles.append(Sentence(_NOT_LET[self.settings.afterwards], folder=self.name, why=_said(error)))
             return
         with self._changing() as progress:
             progress.todo = [uid for uid in progress.todo if uid not in done]
@@ -765,12 +778,12 @@ class Folder:
     def _say(self) -> None:
         progress = self.progress
         said = (
-            (len(progress.lost), "could not be fetched and were given up"),
-            (len(progress.later), "could not be fetched and are tried again"),
-            (len(progress.large), f"are larger than the limit of {self.limit} bytes and were left there"),
-            (len(progress.refused), "were refused and left there"),
+            (len(progress.lost), N_("%(number)s mails in %(folder)s could not be fetched and were given up.")),
+            (len(progress.later), N_("%(number)s mails in %(folder)s could not be fetched and are tried again.")),
+            (len(progress.large), N_("%(number)s mails in %(folder)s are larger than the limit of %(limit)s bytes and were left there.")),
+            (len(progress.refused), N_("%(number)s mails in %(folder)s were refused and left there.")),
         )
-        self.tally.troubles += [f"{count} mails in {self.name} {what}." for count, what in said if count]
+        self.tally.troubles += [Sentence(text, number=count, folder=self.name, limit=self.limit) for count, text in said if count]
 
 
 def _done(progress: Progress, uid: int) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, field_validator
 
 from core.hookspecs import hookimpl
+from core.reasons import N_
 from core.types import Source, SourceContext
 from plugins.sources.smtp import Network, Session, SmtpSettings, listed, serve, try_out
 
@@ -32,7 +33,7 @@ class LmtpSettings(SmtpSettings):
     @classmethod
     def _not_smtp(cls, port: int) -> int:
         if port == 25:
-            raise ValueError("LMTP must not be offered on port 25 (RFC 2033 5)")
+            raise ValueError(N_("LMTP must not be offered on port 25 (RFC 2033 5)"))
         return port
 
 

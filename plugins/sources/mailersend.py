@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, SecretStr
 
 from core.hookspecs import hookimpl
 from core.mail import webform
+from core.reasons import N_
 from core.types import Source, SourceContext, TrustedVerdict, WebRequest
 
 BODY_FACTOR, BODY_EXTRA = 2.5, 2 << 20
@@ -35,11 +36,11 @@ def read(request: WebRequest, context: SourceContext) -> list[webform.Mail]:
     kind = webform.text_of(event, "type") or "nameless"
     if kind != "inbound.message":
         raise webform.Unusable(
-            400, f"MailerSend sent the event {kind[:60]}, not a mail: use this address in an inbound route, not as a webhook.", tell=True
+            400, N_("MailerSend sent the event %(kind)s, not a mail: use this address in an inbound route, not as a webhook."), kind=kind[:60], tell=True
         )
     text = webform.text_of(event, "data", "raw")
     if not text:
-        raise webform.Unusable(400, "The event from MailerSend holds no raw mail.", tell=True)
+        raise webform.Unusable(400, N_("The event from MailerSend holds no raw mail."), tell=True)
     listed = webform.part(event, "data", "recipients", "rcptTo")
     return [
         webform.Mail(

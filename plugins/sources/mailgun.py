@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, SecretStr
 
 from core.hookspecs import hookimpl
 from core.mail import webform
+from core.reasons import N_
 from core.types import Source, SourceContext, TrustedVerdict, WebRequest
 
 PAST, AHEAD = 9 * 3600, 300  # seconds
@@ -40,13 +41,13 @@ def read(request: WebRequest, context: SourceContext) -> list[webform.Mail]:
         signature = webform.part(webform.read_json(request.body), "signature")
         _prove(webform.text_of(signature, "timestamp"), webform.text_of(signature, "token"), webform.text_of(signature, "signature"), keys, now)
         raise webform.Unusable(
-            400, "Mailgun sent a tracking event, not a mail: use this address in a route (Receiving), not in a webhook (Sending).", tell=True
+            400, N_("Mailgun sent a tracking event, not a mail: use this address in a route (Receiving), not in a webhook (Sending)."), tell=True
         )
     fields = webform.form(request)
     text = {name: value.decode("utf-8", "replace") for name, value in fields.items() if len(value) < 2000}
     _prove(text.get("timestamp"), text.get("token"), text.get("signature"), keys, now)
     if "event" in fields:
-        raise webform.Unusable(400, "Mailgun sent a tracking event, not a mail: use this address in a route (Receiving), not in a webhook (Sending).", tell=True)
+        raise webform.Unusable(400, N_("Mailgun sent a tracking event, not a mail: use this address in a route (Receiving), not in a webhook (Sending)."), tell=True)
     raw = fields.get("body-mime")
     if not raw:
         raise webform.Unusable(400, _what_is_wrong(fields), tell=True)
@@ -71,8 +72,8 @@ def _prove(stamp: str | None, token: str | None, signature: str | None, keys: li
 
 def _what_is_wrong(fields: dict[str, bytes]) -> str:
     if fields.get("attachments", b"").lstrip().startswith(b"[") or "message-url" in fields:
-        return "Mailgun's route stores the mail instead of sending it: use forward() in the route, not store()."
-    return "Mailgun sent the mail taken to pieces, which proves nothing about its sender: let the route's address end in /mime."
+        return N_("Mailgun's route stores the mail instead of sending it: use forward() in the route, not store().")
+    return N_("Mailgun sent the mail taken to pieces, which proves nothing about its sender: let the route's address end in /mime.")
 
 
 def _verdicts(raw: bytes) -> tuple[TrustedVerdict, ...]:

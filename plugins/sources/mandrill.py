@@ -22,6 +22,7 @@ from pydantic import BaseModel, Field, SecretStr
 
 from core.hookspecs import hookimpl
 from core.mail import webform
+from core.reasons import N_
 from core.types import Source, SourceContext, TrustedVerdict, WebAnswer, WebRequest
 
 BODY_FACTOR, BODY_EXTRA = 4.0, 2 << 20  # JSON inside of an urlencoded form, with the mail's parts beside it
@@ -44,14 +45,14 @@ def read(request: WebRequest, context: SourceContext) -> list[webform.Mail]:
     fields = webform.form(request)
     _prove(request, fields, context)
     if "mandrill_events" not in fields:
-        raise webform.Unusable(400, "The form holds no mandrill_events: use this address as the webhook of an inbound route.", tell=True)
+        raise webform.Unusable(400, N_("The form holds no mandrill_events: use this address as the webhook of an inbound route."), tell=True)
     events = webform.read_json(fields["mandrill_events"])
     if not isinstance(events, list) or len(events) > webform.MAX_MAILS:
-        raise webform.Unusable(400, "The events from Mandrill cannot be read.")
+        raise webform.Unusable(400, N_("The events from Mandrill cannot be read."))
     mails = [mail for mail in map(_mail, events) if mail is not None]
     if events and not mails:
         raise webform.Unusable(
-            400, "Mandrill sent tracking events, not mails: use this address as the webhook of an inbound route.", tell=True
+            400, N_("Mandrill sent tracking events, not mails: use this address as the webhook of an inbound route."), tell=True
         )
     return mails
 

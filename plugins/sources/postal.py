@@ -21,6 +21,7 @@ from pydantic import BaseModel, Field, field_validator
 
 from core.hookspecs import hookimpl
 from core.mail import webform
+from core.reasons import N_
 from core.types import Source, SourceContext, WebRequest
 
 BODY_FACTOR, BODY_EXTRA = 1.5, 1 << 20
@@ -47,9 +48,9 @@ def load_key(text: str) -> rsa.RSAPublicKey:
         else:
             key = serialization.load_der_public_key(base64.b64decode("".join(text.split()).rstrip(";"), validate=True))
     except (ValueError, binascii.Error, UnsupportedAlgorithm) as error:
-        raise ValueError("This is no public key in PEM or base64.") from error
+        raise ValueError(N_("This is no public key in PEM or base64.")) from error
     if not isinstance(key, rsa.RSAPublicKey):
-        raise ValueError("Postal signs with RSA; this is a key of another kind.")
+        raise ValueError(N_("Postal signs with RSA; this is a key of another kind."))
     return key
 
 
@@ -59,9 +60,9 @@ def read(request: WebRequest, context: SourceContext) -> list[webform.Mail]:
     text = webform.text_of(event, "message")
     if not text:
         wrong = (
-            "Postal sent the mail taken to pieces, which proves nothing about its sender: choose the raw message as the endpoint's format."
+            N_("Postal sent the mail taken to pieces, which proves nothing about its sender: choose the raw message as the endpoint's format.")
             if "plain_body" in event or "html_body" in event
-            else "Postal sent an event, not a mail: use this address in an HTTP endpoint of a route, not as a webhook."
+            else N_("Postal sent an event, not a mail: use this address in an HTTP endpoint of a route, not as a webhook.")
         )
         raise webform.Unusable(400, wrong, tell=True)
     ident = event.get("id")

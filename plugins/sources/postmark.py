@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 
 from core.hookspecs import hookimpl
 from core.mail import webform
+from core.reasons import N_
 from core.types import Source, SourceContext, TrustedVerdict, WebRequest
 
 BODY_FACTOR, BODY_EXTRA = 2.5, 2 << 20  # the mail stands beside its own text and its attachments in base64
@@ -33,23 +34,23 @@ class Settings(BaseModel):
 def read(request: WebRequest, context: SourceContext) -> list[webform.Mail]:
     webform.demand_login(request, webform.secrets(context.settings.secret))
     if webform.content_type(request) != "application/json":
-        raise webform.Unusable(415, "Postmark's JSON was expected here.", tell=True)
+        raise webform.Unusable(415, N_("Postmark's JSON was expected here."), tell=True)
     event = webform.json_object(request.body)
     kind = event.get("RecordType", "Inbound")
     if kind != "Inbound":
         raise webform.Unusable(
-            400, f"Postmark sent a {str(kind)[:40]} event, not a mail: use this address as inbound webhook of an inbound stream.", tell=True
+            400, N_("Postmark sent a %(kind)s event, not a mail: use this address as inbound webhook of an inbound stream."), kind=str(kind)[:40], tell=True
         )
     text = webform.text_of(event, "RawEmail")
     if not text:
         raise webform.Unusable(
             400,
-            "Postmark sent the mail taken to pieces, which proves nothing about its sender: tick “Include raw email content in JSON payload” in the inbound stream.",
+            N_("Postmark sent the mail taken to pieces, which proves nothing about its sender: tick “Include raw email content in JSON payload” in the inbound stream."),
             tell=True,
         )
     ident = webform.text_of(event, "MessageID")
     if ident == SAMPLE:
-        raise webform.Nothing("Postmark's sample mail came through; the set-up is right.")
+        raise webform.Nothing(N_("Postmark's sample mail came through; the set-up is right."))
     to = webform.recipients([event.get("OriginalRecipient")])
     # One mail to several of our addresses may come as several requests with one MessageID.
     key = f"{ident}:{','.join(to)}" if ident else None

@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field
 
 from core.hookspecs import hookimpl
 from core.mail import webform
+from core.reasons import N_
 from core.types import Source, SourceContext, TrustedVerdict, WebRequest
 
 BODY_FACTOR, BODY_EXTRA = 1.0, 2 << 20
@@ -36,14 +37,14 @@ def read(request: WebRequest, context: SourceContext) -> list[webform.Mail]:
     webform.demand_login(request, webform.secrets(context.settings.secret))
     if webform.content_type(request) == "application/json":
         raise webform.Unusable(
-            400, "SendGrid sent events, not a mail: use this address under Inbound Parse, not as Event Webhook.", tell=True
+            400, N_("SendGrid sent events, not a mail: use this address under Inbound Parse, not as Event Webhook."), tell=True
         )
     fields = webform.form(request)
     raw = fields.get("email")
     if not raw:
         raise webform.Unusable(
             400,
-            "SendGrid sent the mail taken to pieces, which proves nothing about its sender: tick “POST the raw, full MIME message” under Inbound Parse.",
+            N_("SendGrid sent the mail taken to pieces, which proves nothing about its sender: tick “POST the raw, full MIME message” under Inbound Parse."),
             tell=True,
         )
     envelope = webform.json_object(fields.get("envelope", b"{}"))

@@ -36,6 +36,7 @@ from pydantic import BaseModel, Field, SecretStr, model_validator
 from core.errors import HttpTrouble
 from core.hookspecs import hookimpl
 from core.mail import webform
+from core.reasons import N_
 from core.types import Source, SourceContext, TrustedVerdict, WebRequest
 
 BODY_FACTOR, BODY_EXTRA = 2.0, 2 << 20  # base64, or text that is escaped twice
@@ -68,20 +69,20 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _whole(self) -> Settings:
         if self.bucket and not (self.region and self.access_key and self.secret_key.get_secret_value()):
-            raise ValueError("Reading the bucket needs its region, an access key ID and a secret access key.")
+            raise ValueError(N_("Reading the bucket needs its region, an access key ID and a secret access key."))
         return self
 
 
 def read(request: WebRequest, context: SourceContext) -> list[webform.Mail]:
     if request.headers.get("x-amz-sns-rawdelivery", "").lower() == "true":
-        context.report("SNS delivers without its signed frame: switch off raw message delivery of the subscription.")
+        context.report(N_("SNS delivers without its signed frame: switch off raw message delivery of the subscription."))
         raise webform.Unproved
     notice = webform.json_object(request.body)
     kind = _proved_kind(request, notice, context)
     if kind == "SubscriptionConfirmation":
         _confirm(notice["SubscribeURL"], context)
     if kind == "UnsubscribeConfirmation":
-        raise webform.Unusable(200, "The topic no longer delivers here: the subscription was removed at SNS.", tell=True)
+        raise webform.Unusable(200, N_("The topic no longer delivers here: the subscription was removed at SNS."), tell=True)
     return [_mail(notice, context)]
 
 
@@ -94,12 +95,12 @@ def _proved_kind(request: WebRequest, notice: dict[str, Any], context: SourceCon
     if "Signature" not in notice:
         raise webform.Unproved
     if kind not in SIGNED or request.headers.get("x-amz-sns-message-type", kind) != kind:
-        raise webform.Unusable(400, "This is no notice of SNS.")
+        raise webform.Unusable(400, N_("This is no notice of SNS."))
     if notice.get("TopicArn") not in context.settings.topics.split():
-        raise webform.Unusable(403, "This topic is not among those that may deliver here.")
+        raise webform.Unusable(403, N_("This topic is not among those that may deliver here."))
     url = webform.text_of(notice, "SigningCertURL") or ""
     if not sns_url(url, CERTIFICATE_PATH):
-        raise webform.Unusable(400, "The certificate's address is not that of SNS.")
+        raise webform.Unusable(400, N_("The certificate's address is not that of SNS."))
     if kind != "Notification":
         _demand_confirmation_url(notice)
     _demand_signature(notice, kind, url, context)
@@ -122,15 +123,15 @@ def sns_url(url: str, path: re.Pattern[str]) -> bool:
 def _demand_confirmation_url(notice: dict[str, Any]) -> None:
     url = webform.text_of(notice, "SubscribeURL") or ""
     if not sns_url(url, re.compile("/?")):
-        raise webform.Unusable(400, "The confirmation's address is not that of SNS.")
+        raise webform.Unusable(400, N_("The confirmation's address is not that of SNS."))
     query = parse_qs(urlsplit(url).query, max_num_fields=20) if url.count("&") < 20 else {}
     if query.get("Action") != ["ConfirmSubscription"] or query.get("TopicArn") != [notice["TopicArn"]]:
-        raise webform.Unusable(400, "The confirmation's address does something else than to confirm this topic.")
+        raise webform.Unusable(400, N_("The confirmation's address does something else than to confirm this topic."))
 
 
 def _demand_signature(notice: dict[str, Any], kind: str, url: str, context: SourceContext) -> None:
     if any(not isinstance(notice.get(name), str) for name in SIGNED[kind] if name != "Subject"):
-        raise webform.Unusable(400, "This is no notice of SNS.")
+        raise webform.Unusable(400, N_("This is no notice of SNS."))
     content = "".join(f"{name}\n{notice[name]}\n" for name in SIGNED[kind] if isinstance(notice.get(name), str))
     algorithms: dict[Any, hashes.HashAlgorithm] = {"1": hashes.SHA1(), "2": hashes.SHA256()}  # noqa: S303
     algorithm = algorithms.get(webform.text_of(notice, "SignatureVersion"))
@@ -150,9 +151,9 @@ def _key(url: str, context: SourceContext) -> rsa.RSAPublicKey:
         try:
             answer = context.http.get(url, hosts=[urlsplit(url).hostname or ""], limit=65536, timeout=5)
         except HttpTrouble as trouble:
-            raise webform.Unusable(503, f"The certificate of SNS could not be fetched: {trouble}", tell=True) from trouble
+            raise webform.Unusable(503, N_("The certificate of SNS could not be fetched: %(trouble)s"), trouble=trouble.sentence, tell=True) from trouble
         if answer.status != 200:  # a redirect is not followed
-            raise webform.Unusable(503 if answer.status >= 500 else 400, "SNS did not give its certificate.", tell=True)
+            raise webform.Unusable(503 if answer.status >= 500 else 400, N_("SNS did not give its certificate."), tell=True)
         known[url] = answer.body.decode("ascii", "replace")
     key = x509.load_pem_x509_certificate(known[url].encode()).public_key()
     if not isinstance(key, rsa.RSAPublicKey):
@@ -177,10 +178,10 @@ def _confirm(url: str, context: SourceContext) -> None:
     try:
         answer = context.http.get(url, hosts=[urlsplit(url).hostname or ""], limit=65536, timeout=10)
     except HttpTrouble as trouble:
-        raise webform.Unusable(503, f"The subscription could not be confirmed: {trouble}", tell=True) from trouble
+        raise webform.Unusable(503, N_("The subscription could not be confirmed: %(trouble)s"), trouble=trouble.sentence, tell=True) from trouble
     if answer.status != 200:
-        raise webform.Unusable(503, "SNS did not take the confirmation of the subscription.", tell=True)
-    raise webform.Nothing("The subscription is confirmed.")
+        raise webform.Unusable(503, N_("SNS did not take the confirmation of the subscription."), tell=True)
+    raise webform.Nothing(N_("The subscription is confirmed."))
 
 
 # --- the mail -----------------------------------------------------------------------------------------------------
@@ -190,11 +191,11 @@ def _mail(notice: dict[str, Any], context: SourceContext) -> webform.Mail:
     try:
         event = json.loads(notice["Message"])
     except (ValueError, RecursionError) as error:
-        raise webform.Unusable(400, "The topic sent something that is no notice of SES.", tell=True) from error
+        raise webform.Unusable(400, N_("The topic sent something that is no notice of SES."), tell=True) from error
     kind = webform.text_of(event, "notificationType") or webform.text_of(event, "eventType") or ""
     if kind != "Received":
         raise webform.Unusable(
-            400, f"The topic sent a notice of kind “{kind[:40]}”, not a mail: let a receipt rule publish to it, not the sending events.", tell=True
+            400, N_("The topic sent a notice of kind “%(kind)s”, not a mail: let a receipt rule publish to it, not the sending events."), kind=kind[:40], tell=True
         )
     listed = webform.part(event, "receipt", "recipients")
     mail_from = webform.address(webform.text_of(event, "mail", "source"))
@@ -216,7 +217,7 @@ def _raw(event: Any, context: SourceContext) -> bytes:
     if webform.text_of(action, "type") == "S3":
         return _from_s3(webform.text_of(action, "bucketName") or "", webform.text_of(action, "objectKey") or "", context)
     raise webform.Unusable(
-        400, "The notice of SES holds no mail: use the receipt rule's SNS action (encoding Base64) or its S3 action, not only a notice.", tell=True
+        400, N_("The notice of SES holds no mail: use the receipt rule's SNS action (encoding Base64) or its S3 action, not only a notice."), tell=True
     )
 
 
@@ -224,18 +225,18 @@ def _from_s3(bucket: str, key: str, context: SourceContext) -> bytes:
     """The object of our own bucket; any other bucket is refused, whatever the notice says."""
     settings: Settings = context.settings
     if not settings.bucket:
-        raise webform.Unusable(400, "SES puts the mail into S3: enter the bucket, its region and a key that may read it.", tell=True)
+        raise webform.Unusable(400, N_("SES puts the mail into S3: enter the bucket, its region and a key that may read it."), tell=True)
     if bucket != settings.bucket or not key:
-        raise webform.Unusable(403, f"SES puts the mail into another bucket than {settings.bucket}.", tell=True)
+        raise webform.Unusable(403, N_("SES puts the mail into another bucket than %(bucket)s."), bucket=settings.bucket, tell=True)
     host = f"s3.{settings.region}.amazonaws.com" + (".cn" if settings.region.startswith("cn-") else "")
     path = quote(f"/{bucket}/{key}", safe="/~")
     headers = sign_s3("GET", host, path, {}, settings.region, settings.access_key, settings.secret_key.get_secret_value(), context.clock())
     try:
         answer = context.http.get(f"https://{host}{path}", hosts=[host], headers=headers, limit=context.intake.message_limit, timeout=10)
     except HttpTrouble as trouble:  # one that is refused, for example as too large, is not mended by trying again
-        raise webform.Unusable(200 if trouble.refused else 503, f"The mail could not be fetched from S3: {trouble}", tell=True) from trouble
+        raise webform.Unusable(200 if trouble.refused else 503, N_("The mail could not be fetched from S3: %(trouble)s"), trouble=trouble.sentence, tell=True) from trouble
     if answer.status != 200:
-        raise webform.Unusable(503, f"S3 did not give the mail (status {answer.status}): may the key read the bucket?", tell=True)
+        raise webform.Unusable(503, N_("S3 did not give the mail (status %(status)s): may the key read the bucket?"), status=answer.status, tell=True)
     return answer.body
 
 

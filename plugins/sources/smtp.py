@@ -23,12 +23,12 @@ from typing import IO, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
-from core.errors import BadInput, Refused
+from core.errors import BadInput, Refused, Sentence
 from core.hookspecs import hookimpl
 from core.mail import commands
 from core.mail.commands import BadCommand, BadProxy, MailFrom
 from core.mail.scanner import DataScanner
-from core.reasons import sentence
+from core.reasons import N_, sentence
 from core.types import Envelope, Source, SourceContext
 
 MEGABYTE = 1024 * 1024
@@ -104,9 +104,9 @@ class SmtpSettings(BaseModel):
     @model_validator(mode="after")
     def _fits_together(self) -> SmtpSettings:
         if bool(self.tls_cert) != bool(self.tls_key):
-            raise ValueError("tls_cert and tls_key belong together: set both or neither")
+            raise ValueError(N_("tls_cert and tls_key belong together: set both or neither"))
         if self.proxy_protocol and not self.trusted_networks() and not self.host.startswith("/"):
-            raise ValueError("proxy_protocol needs trusted_peers: the networks of the proxies")
+            raise ValueError(N_("proxy_protocol needs trusted_peers: the networks of the proxies"))
         return self
 
 
@@ -235,7 +235,7 @@ class Edge:
         try:
             self.tls = _tls(self.settings)
         except (OSError, ssl.SSLError) as error:
-            self.context.report(f"The renewed certificate cannot be used: {error}. The former one stays in use.")
+            self.context.report(Sentence(N_("The renewed certificate cannot be used: %(why)s. The former one stays in use."), why=str(error)))
             return
         self._tls_stamp = stamp
         self.context.report("")
@@ -994,7 +994,7 @@ async def _serve(kind: str, session: type[Session], context: SourceContext, stop
         server = await _listen(loop, lambda: session(edge), settings)
     except OSError as error:
         edge.close()
-        context.report(f"{kind.upper()} cannot listen on {settings.host} port {settings.port}: {error.strerror or error}.")
+        context.report(Sentence(N_("%(kind)s cannot listen on %(host)s port %(port)s: %(why)s."), kind=kind.upper(), host=settings.host, port=settings.port, why=error.strerror or error))
         raise
     port = 0 if settings.host.startswith("/") else server.sockets[0].getsockname()[1]
     context.state.set(port=port)
@@ -1056,11 +1056,26 @@ def try_out(context: SourceContext) -> str:
         else:
             connection = socket.create_connection((host, port), timeout=5)
         with connection:
-            greeting = connection.recv(512).decode("ascii", "replace").strip()
-            connection.sendall(b"QUIT\r\n")
+            greeting = _greeting(connection, proxied=settings.proxy_protocol)
     except OSError as error:
-        raise BadInput("port", f"Nothing answers on {host} port {port}: {error}.") from None
-    return f"The port answers: {greeting}"
+        raise BadInput("port", N_("Nothing answers on %(host)s port %(port)s: %(error)s."), host=host, port=port, error=error) from None
+    if settings.proxy_protocol and not greeting:
+        return "The port refuses this machine, because it is none of the trusted peers. That is right when the proxy runs elsewhere."
+    if not greeting:
+        raise BadInput("port", N_("The connection to %(host)s port %(port)s was closed without a word; see the log."), host=host, port=port)
+    return Sentence(N_("The port answers: %(greeting)s"), greeting=greeting)
+
+
+def _greeting(connection: socket.socket, *, proxied: bool) -> str:
+    """What the port says first; "" when it ends the connection. `proxied`: it waits for a PROXY header before."""
+    try:
+        if proxied:
+            connection.sendall(b"PROXY UNKNOWN\r\n")
+        greeting = connection.recv(512).decode("ascii", "replace").strip()
+        connection.sendall(b"QUIT\r\n")
+    except ConnectionError:
+        return ""
+    return greeting
 
 
 def run(context: SourceContext, stop: threading.Event) -> None:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, SecretStr
 
 from core.hookspecs import hookimpl
 from core.mail import webform
+from core.reasons import N_
 from core.types import Source, SourceContext, WebRequest
 
 BODY_FACTOR, BODY_EXTRA = 2.5, 2 << 20
@@ -34,12 +35,12 @@ def read(request: WebRequest, context: SourceContext) -> list[webform.Mail]:
     _prove(request, webform.secrets(context.settings.secret))
     events = webform.read_json(request.body)
     if not isinstance(events, list) or len(events) > webform.MAX_MAILS:
-        raise webform.Unusable(400, "SparkPost's list of relayed mails was expected here.", tell=True)
+        raise webform.Unusable(400, N_("SparkPost's list of relayed mails was expected here."), tell=True)
     if all(webform.part(event, "msys") == {} for event in events):
-        raise webform.Nothing("SparkPost's test came through; the set-up is right.")
+        raise webform.Nothing(N_("SparkPost's test came through; the set-up is right."))
     mails = [mail for mail in (_mail(webform.part(event, "msys", "relay_message")) for event in events) if mail is not None]
     if not mails:
-        raise webform.Unusable(400, "SparkPost sent events, not mails: use this address in a relay webhook, not in an event webhook.", tell=True)
+        raise webform.Unusable(400, N_("SparkPost sent events, not mails: use this address in a relay webhook, not in an event webhook."), tell=True)
     return mails
 
 

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from core.errors import BadInput
+from core.errors import BadInput, NotAllowed
 from core.store import never_log, outcomes, threads, throttle, tokens
 from core.store.database import connected
 from core.store.models import ApiToken, Audit, Inbound, NeverLog, Rep
-from core.store.visibility import NotAllowed, Viewer
+from core.store.visibility import Viewer
 from tests.store.small_world import START, World
 
 

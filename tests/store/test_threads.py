@@ -7,10 +7,10 @@ import logging
 
 import pytest
 
-from core.errors import BadInput
+from core.errors import BadInput, NotAllowed
 from core.store import links, rows, threads, undo
 from core.store.models import Audit, Message, Outcome, Thread, ThreadId
-from core.store.visibility import NotAllowed, Viewer, live_version, may_link, may_read, visible
+from core.store.visibility import Viewer, live_version, may_link, may_read, visible
 from tests.store.small_world import World
 
 
