@@ -126,12 +126,22 @@ class Pen:
         self._socket: socket.socket | None = None
         self._pid = 0
         self._jobs = 0
+        self.busy = False  # a job is under way: `on_slow` runs then, and must ask another pen
 
     def run(self, job: bytes, raw: bytes = b"", *, seconds: float = WALL_SECONDS, on_slow: Callable[[], None] | None = None) -> bytes:
         """The answer to a job. Raises Broken when there is none within the bounds.
 
         `on_slow` is called once when the answer does not come soon: the caller may then finish what does not depend on it.
         """
+        if self.busy:
+            raise RuntimeError("a pen does one job at a time")
+        self.busy = True
+        try:
+            return self._run(job, raw, seconds, on_slow)
+        finally:
+            self.busy = False
+
+    def _run(self, job: bytes, raw: bytes, seconds: float, on_slow: Callable[[], None] | None) -> bytes:
         if self._socket is None or self._jobs >= JOBS_A_CHILD:
             self.close()
             self._socket, self._pid = self._fence.fork()

@@ -328,10 +328,14 @@ def _answer(word: Word, record: Record) -> Link | Skip:
 
 
 class FencedReader:
-    """Reads mails and asks policies in a limited child. One a thread."""
+    """Reads mails and asks policies in a limited child. One a thread.
+
+    While a mail takes long to read, others are filed, and their policies are asked in a second child.
+    """
 
     def __init__(self, fence: Fence) -> None:
         self._pen: Pen = fence.pen()
+        self._second: Pen = fence.pen()
 
     def read(
         self, raw: bytes, envelope: Envelope, trust: Trust, now: dt.datetime, zone: Mapping[str, Any] | None = None, on_slow: Callable[[], None] | None = None
@@ -340,10 +344,12 @@ class FencedReader:
         return decode_reading(self._pen.run(encode_job(Job(read=ReadJob(envelope, trust, now, zone))), raw, on_slow=on_slow))
 
     def ask(self, policy: str, case: LinkCase) -> Sequence[Word]:
-        return decode_choices(self._pen.run(encode_job(Job(policy=PolicyJob(policy, case))), seconds=POLICY_SECONDS))
+        pen = self._second if self._pen.busy else self._pen
+        return decode_choices(pen.run(encode_job(Job(policy=PolicyJob(policy, case))), seconds=POLICY_SECONDS))
 
     def close(self) -> None:
         self._pen.close()
+        self._second.close()
 
 
 def make_fence(settings: Settings) -> Fence:

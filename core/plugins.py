@@ -175,9 +175,14 @@ class Plugins:
         return found
 
     def read_forward(self, email: Email, raw: bytes) -> Forward | None:
-        """The first answer of the readers that plugins bring; a failing one counts as no answer."""
+        """The first answer of the readers that plugins bring; a failing one counts as no answer.
+
+        Raises MemoryError: a reader that met the fence's limit has left nothing to go on with.
+        """
         for implementation in self._implementations("read_forward"):
             fine, answer = self._guarded(implementation, email=email, raw=raw)
+            if isinstance(answer, MemoryError):
+                raise answer
             if fine and answer is not None:
                 return answer
         return None

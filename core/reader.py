@@ -122,6 +122,8 @@ class Reader:
         for check in self.plugins.checks:
             try:
                 results += check.check(message, envelope, dns, job.now)
+            except MemoryError:  # the fence's limit, not a fault that passes: the mail must not be tried for days
+                raise
             except Exception as error:
                 results.append(AuthResult(check.name, "temperror", reason="check-failed", params={"error": type(error).__name__}))
         return authenticate.judge(email.identity, email.defects, envelope, job.trust, results, dns)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import core.fence
-from core.fence import Broken, Fence, Pen
+from core.fence import SLOW_SECONDS, Broken, Fence, Pen
 from tests.spine import until
 
 MB = 1024 * 1024
@@ -38,6 +38,8 @@ class Doer:
             bytearray(300 * MB)[::4096] = b"x" * (300 * MB // 4096)
         if word == "sleep":
             time.sleep(60)
+        if word == "pause":
+            time.sleep(2 * SLOW_SECONDS)
         if word == "spin":
             while True:
                 pass
@@ -134,6 +136,20 @@ def test_children_of_two_threads_know_nothing_of_each_other(fence: Fence) -> Non
     first.close()
     assert asked(second) == (pids[1], 2, 0)
     second.close()
+
+
+def test_a_pen_that_waits_for_an_answer_takes_no_second_job(pen: Pen) -> None:
+    """What is done meanwhile must ask another pen: two jobs on one channel would get each other's answers."""
+    refused: list[str] = []
+
+    def meanwhile() -> None:
+        with pytest.raises(RuntimeError) as raised:
+            asked(pen)
+        refused.append(str(raised.value))
+
+    assert json.loads(pen.run(b"pause", on_slow=meanwhile))
+    assert refused == ["a pen does one job at a time"]
+    assert asked(pen)[1] == 2
 
 
 def test_closing_leaves_no_process_behind() -> None:

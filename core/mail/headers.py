@@ -28,14 +28,14 @@ _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 # What is still read beyond a limit: without these nobody could say what the mail is.
 _VITAL = re.compile(
     rb"(?i)\n(from|to|cc|reply-to|subject|date|message-id|references|in-reply-to|auto-submitted|x-loop|list-id|return-path)"
-    rb"[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)"
+    rb"[ \t]*:([^\n]*(?:\n[ \t][^\n]*){0,1000})"
 )
 _KNOWN = re.compile(rb"(?i)\n(?:from|to|cc|subject|date|message-id|mime-version|content-[a-z-]{2,25}|received)[ \t]*:")
 _BLANK = re.compile(rb"\n\r?\n")
 _BARE_CR = re.compile(rb"\r(?!\n)")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _WORD = re.compile(rb"=\?([^?\s]{1,60})\?([bBqQ])\?")
-_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
+_NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"))
 _Q_ESCAPE = re.compile(rb"=([0-9A-Fa-f]{2})")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
 _ID = re.compile(rb"<([^<>]{1,998})>")
@@ -94,7 +94,7 @@ def read_head(raw: bytes, start: int = 0, end: int | None = None) -> Head:
     while pos < end:
         if raw.startswith((b"\n", b"\r\n"), pos):
             return Head(fields, begin, pos, min(end, pos + (1 if raw[pos] == 10 else 2)), junk=junk)
-        match = _FIELD.match(raw, pos, end)
+        match = _FIELD.match(raw, pos, min(end, begin + MAX_BLOCK + 1))  # a field without an end costs no more than the limit
         if match is None:
             if fields and junk < MAX_JUNK and _goes_on(raw, pos, end):
                 junk += 1
@@ -263,7 +263,7 @@ def from_base64(data: bytes) -> bytes:
         return binascii.a2b_base64(data)
     except (binascii.Error, ValueError):
         pass
-    kept = _NOT_BASE64.sub(b"", data)
+    kept = data.translate(None, _NOT_BASE64)
     if len(kept) % 4 == 1:
         kept = kept[:-1]
     return binascii.a2b_base64(kept + b"=" * (-len(kept) % 4))

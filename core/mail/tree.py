@@ -16,9 +16,11 @@ from core.mail.headers import Head, Params, from_base64, read_head
 MAX_BOUNDARIES = 1000  # boundary lines of a mail
 MAX_DEPTH = 50
 MAX_NEAR_MISSES = 10_000  # lines that only begin like a boundary line
+MAX_UU_LINES = 500_000  # lines read as uuencoded; an honest mail of 20 MB has 340,000
 
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")
 _LINE_END = re.compile(rb"[ \t]*(?:\r?\n|\r?\Z)")
+_PIECE = 1 << 20
 _SOFT_BLANKS = re.compile(rb"=[ \t]{1,100}\r?\n")  # RFC 2045 6.7 (3): blanks added on the way
 _UU_BEGIN = re.compile(rb"begin [0-7]{3,4} ([^\r\n]{1,255})\r?\n")
 
@@ -206,11 +208,22 @@ def decoded(raw: bytes, part: Part) -> tuple[bytes, bool]:
         # What is no base64 at all is kept as it stands.
         return (data, True) if data or not body.strip() else (body, False)
     if encoding == "quoted-printable":
-        return binascii.a2b_qp(_SOFT_BLANKS.sub(b"=\n", body)), True
+        return binascii.a2b_qp(_without_soft_blanks(body)), True
     if encoding in ("x-uuencode", "uuencode", "x-uue", "uue"):
         found = next(iter(uu_blocks(body)), None)
         return (body if found is None else found.data), True
     return body, False
+
+
+def _without_soft_blanks(body: bytes) -> bytes:
+    """Soft line breaks without the blanks behind their `=`. Piece by piece: a substitution over all holds every line of it in memory."""
+    pieces: list[bytes] = []
+    pos = 0
+    while pos < len(body):
+        stop = body.find(b"\n", pos + _PIECE) + 1 or len(body)
+        pieces.append(_SOFT_BLANKS.sub(b"=\n", body[pos:stop]))
+        pos = stop
+    return b"".join(pieces)
 
 
 @dataclass(slots=True)
@@ -226,6 +239,7 @@ def uu_blocks(body: bytes) -> Iterator[UuBlock]:
     if b"begin " not in body:
         return
     pos = 0
+    lines = MAX_UU_LINES
     for _ in range(500):
         start = body.find(b"begin ", pos)
         if start < 0:
@@ -234,7 +248,10 @@ def uu_blocks(body: bytes) -> Iterator[UuBlock]:
         if match is None:
             pos = start + 6
             continue
-        data, end = _uu_lines(body, match.end())
+        data, end, read = _uu_lines(body, match.end(), lines)
+        lines -= read
+        if lines <= 0:
+            return
         if data is None:
             pos = end
             continue
@@ -242,22 +259,25 @@ def uu_blocks(body: bytes) -> Iterator[UuBlock]:
         pos = end
 
 
-def _uu_lines(body: bytes, pos: int) -> tuple[bytes | None, int]:
+def _uu_lines(body: bytes, pos: int, most: int) -> tuple[bytes | None, int, int]:
+    """The data up to the end line (None when a line is none, or after `most` lines), the offset behind it, and the number of lines read."""
     out: list[bytes] = []
     size = len(body)
-    while pos < size:
+    for number in range(1, most + 1):
+        if pos >= size:
+            return None, size, number
         newline = body.find(b"\n", pos)
         stop = size if newline < 0 else newline
         line = body[pos:stop].rstrip(b"\r")
         after = min(size, stop + 1)
         if line == b"end":
-            return b"".join(out), after
+            return b"".join(out), after, number
         chunk = _uu_line(line)
         if chunk is None:
-            return None, max(after, pos + 1)
+            return None, max(after, pos + 1), number
         out.append(chunk)
         pos = after
-    return None, size
+    return None, pos, most
 
 
 def _uu_line(line: bytes) -> bytes | None:
