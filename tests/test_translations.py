@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
+from jinja2 import Environment
 from pydantic import BaseModel, Field
 
 from core.languages import LANGUAGES, OWN_NAMES
@@ -24,7 +25,7 @@ def catalog() -> Catalog:
     return messages.collected()
 
 
-@pytest.fixture(params=[code for code in OWN_NAMES if code in messages.languages()])
+@pytest.fixture(params=("it", "sv", "ja"))
 def language(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -57,8 +58,32 @@ def test_a_form_is_drawn_in_the_readers_language() -> None:
     assert list(forms.texts(Options)) == ["How many", "The most."]
 
 
-def test_only_languages_that_have_a_catalogue_are_offered() -> None:
-    assert set(LANGUAGES) == {"en", *messages.languages()}
+def test_english_italian_swedish_and_japanese_are_offered_and_only_languages_that_have_a_catalogue() -> None:
+    assert set(LANGUAGES) == {"en", "it", "sv", "ja"} == {"en", *messages.languages()} == set(OWN_NAMES)
+
+
+# What may stand in a template unmarked: names, addresses as examples, and what is no text for people.
+NO_TEXT = re.compile(r"Dropcopy|[\w.*@, ]+\.example\b|aria-[a-z]+=\"[^\"]*\"|width=device|light|dark|same-origin")
+
+
+def _bare_texts(template: str) -> Iterator[str]:
+    """What stands between the tags and in the attributes that are read out, without what Jinja puts in."""
+    data = "".join(text if kind == "data" else "\0" if kind == "variable_begin" else "" for _line, kind, text in Environment(autoescape=True).lex(template))
+    data = re.sub(r"<style>.*?</style>", "", data, flags=re.DOTALL)
+    for found in re.finditer(r">([^<>]*)<|\b(?:title|placeholder|aria-label|alt|data-[a-z]+-word|data-question)=\"([^\"]*)\"", data):
+        text = found[1] or found[2] or ""
+        if re.search(r"[A-Za-z]{3}", NO_TEXT.sub("", text)):
+            yield text.strip()
+
+
+def test_no_template_shows_a_text_that_is_not_in_the_catalogue() -> None:
+    found = {str(path.name): texts for path in (messages.ROOT / "templates").rglob("*.html") if (texts := list(_bare_texts(path.read_text(encoding="utf-8"))))}
+    assert found == {}
+
+
+@pytest.mark.parametrize("template", ["<p>Nothing here</p>", '<input placeholder="Type a name">', "<b>{{ one }} of them</b>", '<form data-question="Sure?">'])
+def test_a_bare_text_in_a_template_is_found(template: str) -> None:
+    assert list(_bare_texts(template))
 
 
 def test_a_language_lacks_no_text(language: str, catalog: Catalog) -> None:
