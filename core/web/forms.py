@@ -71,7 +71,7 @@ def _kind(field: FieldInfo) -> str:
         return "choice"
     if _listed_choices(field):
         return "ticks"
-    if typing.get_origin(bare) in (list, tuple, set, frozenset) and all(kind in (str, ...) for kind in typing.get_args(bare)):
+    if typing.get_origin(bare) in (list, tuple, set, frozenset) and all(kind is ... or _bare(kind) is str for kind in typing.get_args(bare)):
         return "lines"
     if isinstance(bare, type) and issubclass(bare, str):
         return "text"
