@@ -201,4 +201,4 @@ def source_poll(viewer: Viewer, source_id: int) -> Any:
     except Exception as error:
         raise Problem(502, f"The mailbox could not be looked at: {str(error)[:300] or type(error).__name__}.") from error
     house().bell.ring()
-    return {"sentence": sentence}
+    return {"sentence": str(sentence)}

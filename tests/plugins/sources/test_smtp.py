@@ -629,6 +629,21 @@ def test_a_unix_socket_serves_as_well(tmp_path: Path) -> None:
     assert world.intake.kept[0][1].client_ip is None
 
 
+def test_a_port_behind_a_proxy_is_tried_as_its_proxy_would() -> None:
+    with serving(proxy_protocol=True, **TRUSTED) as world:
+        assert smtp.try_out(world.context).startswith("The port answers: 220")
+    with serving(proxy_protocol=True, trusted_peers=["192.0.2.0/24"]) as world:
+        assert "none of the trusted peers" in smtp.try_out(world.context)
+
+
+def test_a_port_that_says_nothing_is_named() -> None:
+    with serving() as world, socket.create_server(("127.0.0.1", 0)) as mute:
+        threading.Thread(target=lambda: mute.accept()[0].close(), daemon=True).start()
+        other = dataclasses.replace(world.context, settings=SmtpSettings(port=mute.getsockname()[1]))
+        with pytest.raises(BadInput, match="closed without a word"):
+            smtp.try_out(other)
+
+
 def test_the_log_names_no_mailbox_and_no_text(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with serving() as world, greeted(world) as client:
