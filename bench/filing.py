@@ -83,7 +83,7 @@ def _rows(low: int, high: int, rep: int, start: int) -> Iterator[tuple[str, list
     at = {n: start + n * 20_000_000 for n in mails}
     yield (
         "INSERT INTO thread (id, owner_id, conversation_id, sharing, subject, base_subject, started_at, last_at, waiting_reason, message_count, who, snippet,"
-        " chips, linked, has_attachment, badge) VALUES (?, ?, ?, 'private', ?, ?, ?, ?, '', 3, 'Person', 'Hello', '[]', 1, 0, 'dkim')",
+        " chips, linked, has_attachment, badge, unread) VALUES (?, ?, ?, 'private', ?, ?, ?, ?, '', 3, 'Person', 'Hello', '[]', 1, 0, 'dkim', 1)",
         [(thread[n], owner[n], f"conv{n}", f"Offer {n % 5000}", f"offer {n % 5000}", at[n], at[n]) for n in heads],
     )
     yield ("INSERT INTO thread_id (owner_id, message_id, thread_id) VALUES (?, ?, ?)", [(owner[n], f"old{n}@sales.example", thread[n]) for n in mails])

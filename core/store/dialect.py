@@ -7,6 +7,7 @@ letters and digits only, so none of them can name the access term.
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -206,7 +207,7 @@ def patience(seconds: float = PATIENCE) -> Iterator[None]:
         connection.set_progress_handler(lambda: time.monotonic() > end, _STEPS)
         try:
             yield
-        except OperationalError as error:
+        except (OperationalError, sqlite3.OperationalError) as error:  # the second while rows are fetched: peewee leaves that as it is
             if "interrupted" not in str(error):
                 raise
             raise TooSlow from error

@@ -183,7 +183,7 @@ def _start_thread(verdict: Verdict, owner: int) -> int:
     values = {
         "owner_id": owner, "conversation_id": verdict.conversation or secrets.token_hex(12), "sharing": verdict.sharing, "subject": subject,
         "base_subject": base_subject(subject), "started_at": verdict.at, "last_at": verdict.at, "waiting_reason": "", "message_count": 0, "who": "",
-        "snippet": "", "chips": [], "linked": False, "has_attachment": False, "badge": "",
+        "snippet": "", "chips": [], "linked": False, "has_attachment": False, "badge": "", "unread": True,
     }  # fmt: skip
     if verdict.absorbed:
         old = list(verdict.absorbed)

@@ -252,7 +252,7 @@ class Thread(_Main):
     """A conversation of one rep, with what the inbox row shows kept beside it."""
 
     id = _IdField()
-    owner = ForeignKeyField(Rep, backref="threads", on_delete="CASCADE")
+    owner = ForeignKeyField(Rep, backref="threads", on_delete="CASCADE", index=False)
     conversation_id = TextField(index=True)
     split_from = ForeignKeyField("self", null=True, on_delete="SET NULL")
     sharing = TextField(default="private")
@@ -270,6 +270,7 @@ class Thread(_Main):
     linked = BooleanField(default=False)  # to a record
     has_attachment = BooleanField(default=False)
     badge = TextField(default="")  # authentication of the newest mail: dkim, spf, both, released
+    unread = BooleanField(default=True)  # its owner has neither seen its newest mail nor archived it
 
     class Meta:
         indexes = (
@@ -277,6 +278,7 @@ class Thread(_Main):
             (("sharing", "last_at", "id"), False),
             (("owner", "base_subject"), False),
             (("owner", "waiting"), False),
+            (("owner", "unread"), False),
         )
 
 
@@ -411,7 +413,7 @@ class Outcome(_Main):
     message_id = TextField(null=True, index=True)
     subject = TextField(default="")
     decision = TextField(default="")
-    rep = ForeignKeyField(Rep, null=True, on_delete="SET NULL")
+    rep = ForeignKeyField(Rep, null=True, on_delete="SET NULL", index=False)
     rule = TextField(default="")
     thread = ForeignKeyField(Thread, null=True, on_delete="SET NULL", index=True)
     duplicate_of = BigIntegerField(null=True)
@@ -421,6 +423,7 @@ class Outcome(_Main):
         indexes = (
             (("state", "reason"), False),
             (("rep", "inbound_id"), False),
+            (("rep", "state", "reason"), False),
             (("sender", "inbound_id"), False),
         )
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from peewee import JOIN
 
 from core.errors import BadInput
 from core.reasons import N_
@@ -116,7 +115,7 @@ def _branches(viewer: Viewer, tab: str, owner: int | None) -> list[rows.Branch]:
     if tab == "mine" or owner == viewer.rep_id:
         return [rows.own(viewer)]
     if tab == "needs-choice":  # few of many: by the index over owner and waiting
-        return [T.owner.in_(Rep.select(Rep.id)) if viewer.is_admin else rows.own(viewer)]
+        return [_choosers(viewer)]
     if tab == "archived" and (few := _few_archived(viewer)) is not None:
         return [T.id.in_(few)]
     shared, private = rows.others_shared(viewer), rows.others_private(viewer)
@@ -127,6 +126,11 @@ def _branches(viewer: Viewer, tab: str, owner: int | None) -> list[rows.Branch]:
     if viewer.is_admin:
         return [rows.own(viewer), shared, private]
     return [rows.own(viewer), shared]
+
+
+def _choosers(viewer: Viewer) -> rows.Branch:
+    """The threads on which this viewer may decide, for the index over owner and waiting."""
+    return T.owner.in_(Rep.select(Rep.id)) if viewer.is_admin else rows.own(viewer)
 
 
 _FEW = 1000
@@ -161,11 +165,13 @@ class Counts:
 
 
 def counts(viewer: Viewer) -> Counts:
-    """What waits for this viewer: their own unread and undecided threads, and mail that did not get in."""
-    mine = T.select(T.id).join(S, JOIN.LEFT_OUTER, on=((S.thread == T.id) & (S.rep == viewer.rep_id)), src=T).where(T.deleted_at.is_null())
-    own = rows.own(viewer)
-    unread = mine.where(own & S.archived_at.is_null() & (S.seen_at.is_null() | (S.seen_at < T.last_at)))
-    waiting = mine.where(T.waiting.is_null(False)) if viewer.is_admin else mine.where(own & T.waiting.is_null(False))
+    """What waits for this viewer: their own unread and undecided threads, and mail that did not get in.
+
+    Every page asks this, so each number is answered by walking nothing but what is counted.
+    """
+    living = T.select(T.id).where(T.deleted_at.is_null())
+    unread = living.where(rows.own(viewer) & (T.unread == True))  # noqa: E712 - a condition in SQL
+    waiting = living.where(_choosers(viewer) & T.waiting.is_null(False))
     ended = Outcome.select(Outcome.inbound_id)
     if not viewer.is_admin:
         ended = ended.where(Outcome.rep == viewer.rep_id)
@@ -393,6 +399,11 @@ def attachment(viewer: Viewer, attachment_id: int, opening: bool = False) -> tup
 
 _SNIPPET = 200
 _NAMED = 4  # people named in a row
+# Whether the owner has seen or archived a thread, kept beside it: counting it from the states would walk all threads of the owner.
+_UNREAD = (
+    "NOT EXISTS (SELECT 1 FROM thread_state s WHERE s.rep_id = thread.owner_id AND s.thread_id = thread.id"
+    " AND (s.archived_at IS NOT NULL OR s.seen_at >= {}))"
+)
 
 
 def refresh_row(thread_id: int) -> None:
@@ -415,8 +426,9 @@ def refresh_row(thread_id: int) -> None:
     ids = [mail[0] for mail in mails]
     attached = plain.row(f"SELECT 1 FROM attachment WHERE message_id IN ({plain.marks(ids)}) AND NOT inline LIMIT 1", *ids) is not None
     plain.do(
-        "UPDATE thread SET message_count = ?, chips = ?, linked = ?, last_at = ?, snippet = ?, who = ?, badge = ?, has_attachment = ? WHERE id = ?",
-        *values, newest[1], _snippet(newest[2], newest[3]), _who(ids, mails), _badge(newest[6], newest[7]), attached, thread_id,
+        "UPDATE thread SET message_count = ?, chips = ?, linked = ?, last_at = ?, snippet = ?, who = ?, badge = ?, has_attachment = ?,"
+        f" unread = {_UNREAD.format('?')} WHERE id = ?",
+        *values, newest[1], _snippet(newest[2], newest[3]), _who(ids, mails), _badge(newest[6], newest[7]), attached, newest[1], thread_id,
     )  # fmt: skip
 
 
@@ -569,11 +581,14 @@ def _undelete_message(viewer: Viewer, facts: dict[str, Any]) -> bool:
 # --- each reader's own state --------------------------------------------------------------------------------------
 
 
-def _set_state(viewer: Viewer, thread_ids: Iterable[int], **state: Any) -> None:
+def _set_state(viewer: Viewer, thread_ids: Sequence[int], **state: Any) -> None:
     for thread_id in thread_ids:
         ThreadState.insert(rep=viewer.rep_id, thread=thread_id, **state).on_conflict(
             conflict_target=[ThreadState.rep, ThreadState.thread], update={getattr(ThreadState, name): value for name, value in state.items()}
         ).execute()
+    if thread_ids:
+        own = f"owner_id = ? AND id IN ({plain.marks(thread_ids)})"
+        plain.do(f"UPDATE thread SET unread = {_UNREAD.format('thread.last_at')} WHERE {own}", viewer.rep_id, *thread_ids)
 
 
 def archive(viewer: Viewer, thread_ids: Iterable[int], archived: bool = True) -> str:

@@ -13,7 +13,7 @@ from flask_wtf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from core.house import House
-from core.store.database import connected
+from core.store.database import kept_connections
 
 FORM_LIMIT = 2 * 1024 * 1024  # bytes of a posted form; the API and the webhooks have limits of their own
 
@@ -47,7 +47,7 @@ def _around(app: Flask, csrf: CSRFProtect) -> None:
     from core.web import access
 
     def open_connections() -> None:
-        g.connections = connected()
+        g.connections = kept_connections()
         g.connections.__enter__()
 
     def check_token() -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from core.errors import BadInput
 from core.store import search, threads
+from core.store.database import main_db, run_sql
 from core.store.visibility import Viewer
 from tests.store.small_world import World
 
@@ -203,6 +204,14 @@ def test_random_typing_never_raises(company):
         threads.page(ana, q=typed)
 
     holds()
+
+
+def test_patience_ends_while_rows_are_fetched_too(any_store):
+    endless = "WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 100000000) SELECT x FROM c"
+    with pytest.raises(search.dialect.TooSlow), search.dialect.patience(0.05):
+        for _row in run_sql(main_db, endless):
+            pass
+    assert run_sql(main_db, "SELECT 1").fetchone()[0] == 1
 
 
 def test_a_search_that_takes_too_long_is_stopped_with_a_sentence(company, monkeypatch):

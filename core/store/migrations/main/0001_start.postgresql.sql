@@ -48,16 +48,17 @@ CREATE TABLE "thread" (
     "linked" BOOLEAN NOT NULL,
     "has_attachment" BOOLEAN NOT NULL,
     "badge" TEXT NOT NULL,
+    "unread" BOOLEAN NOT NULL,
     FOREIGN KEY ("owner_id") REFERENCES "rep" ("id") ON DELETE CASCADE,
     FOREIGN KEY ("split_from_id") REFERENCES "thread" ("id") ON DELETE SET NULL
 );
-CREATE INDEX "thread_owner_id" ON "thread" ("owner_id");
 CREATE INDEX "thread_conversation_id" ON "thread" ("conversation_id");
 CREATE INDEX "thread_split_from_id" ON "thread" ("split_from_id");
 CREATE INDEX "thread_owner_id_last_at_id" ON "thread" ("owner_id", "last_at", "id");
 CREATE INDEX "thread_sharing_last_at_id" ON "thread" ("sharing", "last_at", "id");
 CREATE INDEX "thread_owner_id_base_subject" ON "thread" ("owner_id", "base_subject");
 CREATE INDEX "thread_owner_id_waiting" ON "thread" ("owner_id", "waiting");
+CREATE INDEX "thread_owner_id_unread" ON "thread" ("owner_id", "unread");
 CREATE TABLE "message" (
     "id" BIGSERIAL NOT NULL PRIMARY KEY,
     "inbound_id" BIGINT NOT NULL,
@@ -315,10 +316,10 @@ CREATE TABLE "outcome" (
     FOREIGN KEY ("thread_id") REFERENCES "thread" ("id") ON DELETE SET NULL
 );
 CREATE INDEX "outcome_message_id" ON "outcome" ("message_id");
-CREATE INDEX "outcome_rep_id" ON "outcome" ("rep_id");
 CREATE INDEX "outcome_thread_id" ON "outcome" ("thread_id");
 CREATE INDEX "outcome_state_reason" ON "outcome" ("state", "reason");
 CREATE INDEX "outcome_rep_id_inbound_id" ON "outcome" ("rep_id", "inbound_id");
+CREATE INDEX "outcome_rep_id_state_reason" ON "outcome" ("rep_id", "state", "reason");
 CREATE INDEX "outcome_sender_inbound_id" ON "outcome" ("sender", "inbound_id");
 CREATE TABLE "participant" (
     "id" BIGSERIAL NOT NULL PRIMARY KEY,
