@@ -48,7 +48,22 @@ def sentence(code: str, params: Mapping[str, Any] | None = None, gettext: Gettex
     known = REASONS.get(code)
     if known is None:
         return code
-    return filled(gettext(known.sentence), params or {})
+    return filled(gettext(known.sentence), _spoken(params or {}, gettext))
+
+
+# What a parameter named `kind` may be: of a record, and of a mail that a machine wrote.
+_KINDS = frozenset(
+    (
+        N_("deal"), N_("lead"), N_("project"), N_("contact"), N_("organisation"),
+        N_("bounce"), N_("report"), N_("auto-reply"), N_("auto-generated"), N_("list"), N_("bulk"),
+    )
+)  # fmt: skip
+
+
+def _spoken(params: Mapping[str, Any], gettext: Gettext) -> Mapping[str, Any]:
+    """The parameters with the word for a kind in the reader's language."""
+    kind = params.get("kind")
+    return {**params, "kind": gettext(kind)} if isinstance(kind, str) and kind in _KINDS else params
 
 
 def filled(text: str, params: Mapping[str, Any]) -> str:
@@ -61,7 +76,7 @@ def remedy(code: str, params: Mapping[str, Any] | None = None, gettext: Gettext 
     known = REASONS.get(code)
     if known is None or not known.remedy:
         return ""
-    return filled(gettext(known.remedy), params or {})
+    return filled(gettext(known.remedy), _spoken(params or {}, gettext))
 
 
 # --- states and the end of the way --------------------------------------------------------------------------------

@@ -98,3 +98,9 @@ def test_a_code_cannot_be_entered_twice() -> None:
 
 def test_sentences_come_in_the_reader_s_language() -> None:
     assert reasons.sentence("logged", gettext=lambda text: text.upper()) == REASONS["logged"].sentence.upper()
+
+
+def test_the_word_for_a_kind_is_in_the_readers_language() -> None:
+    words = {"It is the only open {kind} of the thread's contacts.": "Det är den enda öppna {kind}.", "deal": "affären"}
+    assert reasons.sentence("only-open-of-kind", {"kind": "deal"}, lambda text: words.get(text, text)) == "Det är den enda öppna affären."
+    assert reasons.sentence("only-open-of-kind", {"kind": ["deal"]}, str) == "It is the only open ['deal'] of the thread's contacts."
