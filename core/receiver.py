@@ -148,7 +148,11 @@ class Receiver:
     def _end(self, ident: int) -> None:
         running = self._instances.pop(ident)
         running.stop.set()
-        running.thread.join(timeout=STOP_SECONDS)
+        until = time.monotonic() + STOP_SECONDS
+        while running.thread.is_alive() and time.monotonic() < until:
+            running.thread.join(timeout=LOOK_SECONDS)
+            for other in (ident, *self._instances):  # a slow end must not cost the others their leases
+                leases.take(f"source:{other}", self._holder, self._house.now(), LEASE_SECONDS)
         sources.note_last(ident, running.context)
         leases.drop(f"source:{ident}", self._holder)
 

@@ -284,6 +284,69 @@ def test_a_port_that_is_taken_says_so_on_the_page(house: Running, sources: Sourc
     house.until(lambda: listens(house.smtp[1]))
 
 
+def unsigned(subject: str) -> bytes:
+    """Nothing but SPF can prove it, and its domain names 192.0.2.0/24: it is logged when the true client is known, and held else."""
+    return make_mail(subject=subject, date=time.strftime("%a, %d %b %Y %H:%M:%S +0000", time.gmtime()))
+
+
+def says(port: int, *commands: bytes) -> list[bytes]:
+    """What the port answers to these, one after the other; the first answer is its greeting. b"": the connection has ended."""
+    answers: list[bytes] = []
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as channel, channel.makefile("rb") as lines:
+            for command in commands:
+                channel.sendall(command)
+                line = lines.readline()
+                while line[3:4] == b"-":
+                    line = lines.readline()
+                answers.append(line[:3])
+    except ConnectionError:
+        answers.append(b"")
+    return answers
+
+
+@pytest.mark.timeout(240)
+def test_the_client_that_a_trusted_proxy_names_is_the_client(house: Running, sources: SourcesPage) -> None:
+    port = free_port()
+    sources.add("SMTP", "Behind haproxy", {"port": str(port), "proxy_protocol": "1", "trusted_peers": "127.0.0.1"})
+    house.until(lambda: "The port answers: 220" in sources.press("Test"), 60)
+    logged, held = house.status()["logged"], house.status()["held"]
+    for client, subject in ((b"192.0.2.77", "From our network"), (b"203.0.113.5", "From elsewhere")):
+        head = b"PROXY TCP4 %b 192.0.2.1 40000 25\r\n" % client
+        mail = unsigned(subject) + b"\r\n.\r\n"
+        talk = says(port, head, b"EHLO mail.sales.example\r\n", b"MAIL FROM:<ana@sales.example>\r\n", b"RCPT TO:<acme@drop.example>\r\n", b"DATA\r\n", mail, b"QUIT\r\n")
+        assert talk == [b"220", b"250", b"250", b"250", b"354", b"250", b"221"]
+    house.until(lambda: house.status()["received"] == house.status()["processing"] == 0 and house.status()["logged"] == logged + 1, 60)
+    assert house.status()["held"] == held
+    sources.page.goto(sources.own)
+    sources.page.fill("#s-trusted_peers", "192.0.2.1")
+    sources.page.get_by_role("button", name="Save").click()
+    sources.page.locator(".toast").get_by_text("Saved").wait_for()
+    house.until(lambda: "none of the trusted peers" in sources.press("Test"), 60)
+    assert says(port, b"PROXY TCP4 192.0.2.77 192.0.2.1 40000 25\r\n") == [b""]
+    sources.remove("Behind haproxy")
+
+
+@pytest.mark.timeout(240)
+def test_the_client_that_a_trusted_mail_server_forwards_is_the_client(house: Running, sources: SourcesPage) -> None:
+    port = free_port()
+    sources.add("SMTP", "Behind Postfix", {"port": str(port), "trusted_peers": "127.0.0.1"})
+    house.until(lambda: listens(port), 60)
+    logged = house.status()["logged"]
+    talk = [
+        b"", b"EHLO mx.acme.example\r\n", b"XFORWARD ADDR=192.0.2.78 HELO=mail.sales.example\r\n", b"MAIL FROM:<ana@sales.example>\r\n",
+        b"RCPT TO:<acme@drop.example>\r\n", b"DATA\r\n", unsigned("Forwarded by Postfix") + b"\r\n.\r\n", b"QUIT\r\n",
+    ]  # fmt: skip
+    assert says(port, *talk) == [b"220", b"250", b"250", b"250", b"250", b"354", b"250", b"221"]
+    house.until(lambda: house.status()["logged"] == logged + 1, 60)
+    sources.page.goto(sources.own)
+    sources.page.fill("#s-trusted_peers", "")
+    sources.page.get_by_role("button", name="Save").click()
+    sources.page.locator(".toast").get_by_text("Saved").wait_for()
+    house.until(lambda: says(port, *talk[:3])[2:3] not in ([], [b""], [b"250"]), 60)
+    sources.remove("Behind Postfix")
+
+
 @pytest.mark.timeout(240)
 def test_a_mailbox_is_added_tried_polled_paused_resumed_and_removed(house: Running, sources: SourcesPage, dovecot: Dovecot) -> None:
     user, name = "page", "The old mailbox"

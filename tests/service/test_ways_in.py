@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import smtplib
 import socket
 import sqlite3
 import threading
@@ -17,7 +18,7 @@ import pytest
 
 from tests.plugins.sources.dovecot import PASSWORD, Dovecot
 from tests.plugins.sources.dovecot import dovecot as running_dovecot
-from tests.running import Running
+from tests.running import Running, free_port
 
 SECRET = "bearer-token-0123456789-0123456789"
 
@@ -137,6 +138,44 @@ def test_a_mailbox_is_polled_by_one_receiver_and_the_other_takes_over(tmp_path: 
         finally:
             house.end("receive-1")
             house.end("receive-2")
+
+
+@pytest.mark.timeout(300)
+def test_after_kill_9_of_a_receiver_the_other_takes_its_mailbox_and_its_port(tmp_path: Path, dovecot: Dovecot) -> None:
+    """Nobody has given the leases back: they run out. What was kept before is not kept again, and nothing is lost."""
+    with Running(tmp_path, parts=("receive", "worker", "web")) as house:
+        port = free_port()
+        call(house, "POST", "/sources", mailbox(dovecot, "orphan"))
+        call(house, "POST", "/sources", {"kind": "smtp", "name": "Another port", "settings": {"port": port}})
+        house.until(lambda: connections(dovecot, "orphan") == 1 and taken(port, b"") is not None, 60)
+        house.processes["first"] = house.processes.pop("receive")
+        house.env = {**house.env, "DROPCOPY_SMTP": ""}
+        house.start("receive")
+        for number in range(10):
+            dovecot.put("orphan", house.mail(f"Before {number}"))
+        assert taken(port, house.mail("By the port, before"))
+        house.until(lambda: settled(house, 11), 60)
+        for number in range(20):
+            dovecot.put("orphan", house.mail(f"Around {number}"))
+        house.kill("first")  # in the middle of fetching, or just before or after
+        dovecot.put("orphan", house.mail("After"))
+        assert taken(port, b"") is None
+        house.until(lambda: taken(port, b"") is not None, 120)
+        assert taken(port, house.mail("By the port, after"))
+        house.until(lambda: settled(house, 33), 120)
+        status = house.status()
+        assert (status["logged"], status["held"]) == (33, 0)
+        assert status["accepted"] == 33, "a key of a mail is kept once, also when it was fetched twice"
+        assert connections(dovecot, "orphan") == 1
+
+
+def taken(port: int, raw: bytes) -> bool | None:
+    """Whether this port takes the mail; b"" only looks whether it answers. None: nobody listens."""
+    try:
+        with smtplib.SMTP("127.0.0.1", port, timeout=30) as client:
+            return not raw or client.sendmail("ana@sales.example", ["acme@drop.example"], raw) == {}
+    except OSError:
+        return None
 
 
 def test_a_webhook_is_answered_after_the_commit_of_its_mail_and_waits_for_no_other(tmp_path: Path) -> None:
