@@ -314,9 +314,20 @@ def test_the_client_that_a_trusted_proxy_names_is_the_client(house: Running, sou
     for client, subject in ((b"192.0.2.77", "From our network"), (b"203.0.113.5", "From elsewhere")):
         head = b"PROXY TCP4 %b 192.0.2.1 40000 25\r\n" % client
         mail = unsigned(subject) + b"\r\n.\r\n"
-        talk = says(port, head, b"EHLO mail.sales.example\r\n", b"MAIL FROM:<ana@sales.example>\r\n", b"RCPT TO:<acme@drop.example>\r\n", b"DATA\r\n", mail, b"QUIT\r\n")
+        talk = says(
+            port,
+            head,
+            b"EHLO mail.sales.example\r\n",
+            b"MAIL FROM:<ana@sales.example>\r\n",
+            b"RCPT TO:<acme@drop.example>\r\n",
+            b"DATA\r\n",
+            mail,
+            b"QUIT\r\n",
+        )
         assert talk == [b"220", b"250", b"250", b"250", b"354", b"250", b"221"]
-    house.until(lambda: house.status()["received"] == house.status()["processing"] == 0 and house.status()["logged"] == logged + 1, 60)
+    house.until(
+        lambda: house.status()["received"] == house.status()["processing"] == 0 and house.status()["logged"] == logged + 1, 60
+    )
     assert house.status()["held"] == held
     sources.page.goto(sources.own)
     sources.page.fill("#s-trusted_peers", "192.0.2.1")
