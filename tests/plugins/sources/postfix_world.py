@@ -57,8 +57,8 @@ def _services(port: int) -> str:
 
 
 @contextmanager
-def postfix(settings: dict[str, str]) -> Iterator[Postfix]:
-    """Skipped by name where the machine has no Postfix or the tests do not run as root."""
+def postfix(settings: dict[str, str], services: str = "") -> Iterator[Postfix]:
+    """With these lines in main.cf and, as they are, in master.cf. Skipped by name where the machine has no Postfix or the tests do not run as root."""
     if not shutil.which("postfix") or os.geteuid() != 0:
         missing("Postfix (the Debian package postfix, started by root)")
     folder = Path(tempfile.mkdtemp(prefix="dropcopy-postfix-"))
@@ -75,7 +75,7 @@ def postfix(settings: dict[str, str]) -> Iterator[Postfix]:
         "maillog_file": f"{folder}/log", "maillog_file_prefixes": str(folder), "minimal_backoff_time": "1s", "maximal_backoff_time": "2s",
     }  # fmt: skip
     (folder / "etc" / "main.cf").write_text("".join(f"{name} = {value}\n" for name, value in {**known, **settings}.items()))
-    (folder / "etc" / "master.cf").write_text(_services(port))
+    (folder / "etc" / "master.cf").write_text(_services(port) + services)
     run = ["postfix", "-c", str(folder / "etc")]
     subprocess.run([*run, "start"], check=True, capture_output=True, timeout=30)
     one = Postfix(folder, port)
