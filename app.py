@@ -160,6 +160,7 @@ def web() -> None:
     while not stop.wait(1.0):  # an admin may change the message limit while we run
         server.adj.max_request_body_size = _largest_request(house)
     server.close()
+    app.extensions["dropcopy-reading"].close()
     house.intake.close()
 
 

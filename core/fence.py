@@ -3,7 +3,7 @@
 SIGALRM cannot stop a regular expression or a big `pow`; a process can be killed. So reading, checking and deciding run in
 a child process. One zygote a worker process has everything imported; it forks a child in some ten milliseconds whenever
 one is wanted, so a killed or worn-out child costs next to nothing. Jobs and answers travel as JSON over a socket pair;
-nothing that a child sends is ever executed.
+nothing that a child sends is ever executed. The web keeps a fence of its own, see core/web/reading.py.
 """
 
 from __future__ import annotations

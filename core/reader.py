@@ -1,6 +1,6 @@
-"""What runs inside the fence: read a mail, check it, unwrap it, make it safe; and ask a policy.
+"""What runs inside the fence: read a mail, check it, unwrap it, make it safe; ask a policy; and read a mail once more for a page.
 
-Every job and answer is JSON; see `ReadJob` and `PolicyJob`. Nothing here knows a database.
+Every job and answer is JSON, but for an attachment, which is its bytes; see `Job`. Nothing here knows a database.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from core.dns import Resolver, Zone
 from core.mail import forward as forwards
 from core.mail.html import safe_html
-from core.mail.parse import parse
+from core.mail.parse import attachment_bytes, parse
 from core.mail.received import boundary
 from core.mail.text import body_hash, index_text, shown_text, snippet
 from core.plugins import Plugins
@@ -72,11 +72,24 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class AgainJob:
+    """Read a mail again that is logged, for one thing that is not kept beside it; the answer is bytes.
+
+    part: the decoded bytes of this attachment behind one "+", or nothing when the mail has none such.
+    html: its safe HTML with the sources of its pictures kept. text: its text. Both in UTF-8.
+    """
+
+    what: Literal["part", "html", "text"]
+    part: int = 0
+
+
+@dataclass(frozen=True)
 class Job:
-    """One of the two."""
+    """One of the three."""
 
     read: ReadJob | None = None
     policy: PolicyJob | None = None
+    again: AgainJob | None = None
 
 
 class Reader:
@@ -94,9 +107,11 @@ class Reader:
         task = self._decoder.decode(job)
         if task.read is not None:
             return self._encoder.encode(self.read(raw, task.read))
-        if task.policy is None:
+        if task.policy is not None:
+            return self._encoder.encode(self.decide(task.policy))
+        if task.again is None:
             raise ValueError("an empty job")
-        return self._encoder.encode(self.decide(task.policy))
+        return self.read_again(raw, task.again)
 
     # --- reading ---
 
@@ -130,6 +145,17 @@ class Reader:
 
     def _unwrap(self, email: Email, raw: bytes) -> Forward | None:
         return self.plugins.read_forward(email, raw) or forwards.read(email)
+
+    def read_again(self, raw: bytes, job: AgainJob) -> bytes:
+        """What a page asks of a mail, see AgainJob."""
+        if job.what == "part":
+            try:
+                return b"+" + attachment_bytes(raw, job.part)
+            except KeyError:
+                return b""
+        email = parse(raw)
+        shown = safe_html(email.html, remote_images=True) if job.what == "html" else email.text
+        return shown.encode("utf-8", "replace")
 
     # --- deciding ---
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from core.mail.parse import parse
 from core.store import inbound
 from core.store.models import Outcome
 
@@ -28,8 +28,8 @@ class Confirmation:
     link: str
 
 
-def newest(now: dt.datetime, limit: int = 5) -> list[Confirmation]:
-    """Gmail's questions of the last week, proved to be Gmail's, newest first; for an admin to answer."""
+def newest(now: dt.datetime, text_of: Callable[[bytes], str], limit: int = 5) -> list[Confirmation]:
+    """Gmail's questions of the last week, proved to be Gmail's, newest first; for an admin to answer. `text_of` reads a mail."""
     query = (
         Outcome.select(Outcome.inbound_id, Outcome.received_at, Outcome.subject)
         .where(Outcome.sender == SENDER, Outcome.decision == "pass", Outcome.received_at > now - KEPT)
@@ -39,7 +39,7 @@ def newest(now: dt.datetime, limit: int = 5) -> list[Confirmation]:
     found = []
     for ident, at, subject in query.tuples():
         raw_mail = (inbound.raw_of(ident) or b"")[:READ]
-        text = parse(raw_mail).text if raw_mail else ""
+        text = text_of(raw_mail) if raw_mail else ""
         code, link = _CODE.search(subject), _LINK.search(text)
         found.append(Confirmation(ident, at, subject, code[1] if code else "", link[0] if link else ""))
     return found

@@ -13,7 +13,9 @@ from flask_wtf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from core.house import House
+from core.pipeline import make_fence
 from core.store.database import kept_connections
+from core.web.reading import Rereader
 
 FORM_LIMIT = 2 * 1024 * 1024  # bytes of a posted form; the API and the webhooks have limits of their own
 
@@ -72,6 +74,7 @@ def install(app: Flask, house: House) -> None:
     from core.web import auth, frame
 
     app.extensions["dropcopy"] = house
+    app.extensions["dropcopy-reading"] = Rereader(make_fence(house.settings))
     _configure(app, house)
     csrf = CSRFProtect(app)
     _around(app, csrf)

@@ -31,6 +31,7 @@ from core.store.models import Rep
 from core.store.threads import Counts
 from core.store.visibility import Viewer, viewer_of
 from core.web import access, hx
+from core.web.reading import Rereader
 
 PAGE_POLICY = (
     "default-src 'self'; script-src 'nonce-{nonce}'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -51,6 +52,12 @@ KIND_PATHS = {"contact": "contacts", "organisation": "organisations", "deal": "d
 def house() -> House:
     """The house of this process."""
     found: House = current_app.extensions["dropcopy"]
+    return found
+
+
+def reading() -> Rereader:
+    """Where mail is read again for a page: inside a fence."""
+    found: Rereader = current_app.extensions["dropcopy-reading"]
     return found
 
 
@@ -375,6 +382,7 @@ def on_http_error(error: HTTPException) -> Any:
         405: (_("That cannot be done here"), _("Go back and use the buttons of the page.")),
         413: (_("That is too large"), _("Send less at once and try again.")),
         429: (_("Too many tries"), _("Wait a few minutes and try again.")),
+        503: (_("The mail could not be read just now"), _("Reading it took too long, so it was stopped; nothing else waits for it. Download the raw mail instead, or try again in a moment.")),
     }.get(code, (_("Something went wrong on our side"), _("It is written in the log. Try again in a moment; nothing was lost.")))
     return make_response(render_template("error.html", heading=heading, text=text, code=code), code)
 

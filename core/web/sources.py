@@ -18,8 +18,9 @@ from core.store.visibility import note
 from core.types import Source
 from core.web import forms, hx
 from core.web.access import admin_only
-from core.web.frame import house, now, plain_gettext, viewer
+from core.web.frame import house, now, plain_gettext, reading, viewer
 from core.web.ingest import MARK
+from core.web.reading import Unreadable
 
 pages = Blueprint("sources", __name__, url_prefix="/sources")
 
@@ -35,8 +36,15 @@ def page() -> Response:
     rows = list(SourceInstance.select().order_by(SourceInstance.name))
     last = {name: outcomes.last_through(name) for name in sources.BUILT_IN if getattr(house().settings, name)}
     return hx.render(
-        "sources/page.html", "sources/page.html", rows=rows, kinds=_kinds(), settings=house().settings, last=last, confirmations=confirmations.newest(now())
+        "sources/page.html", "sources/page.html", rows=rows, kinds=_kinds(), settings=house().settings, last=last, confirmations=confirmations.newest(now(), _text_of)
     )
+
+
+def _text_of(raw_mail: bytes) -> str:
+    try:
+        return reading().text(raw_mail)
+    except Unreadable:  # the code stands in the subject
+        return ""
 
 
 @pages.get("/new/<kind>")

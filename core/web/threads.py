@@ -13,16 +13,15 @@ from flask_babel import gettext as _
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from markupsafe import Markup
 
-from core.mail.html import safe_html
-from core.mail.parse import attachment_bytes, parse
 from core.store import drops, inbound, never_log, outcomes, reps, threads
 from core.store.models import Attachment, ContactAddress, Message, Rep
 from core.store.threads import AttachmentView, Conversation, MessageView
 from core.store.visibility import is_id, viewer_of
 from core.web import hx
 from core.web.access import public, signed_in
-from core.web.frame import house, me, now, viewer
+from core.web.frame import house, me, now, reading, viewer
 from core.web.inbox import say_archived, say_shared
+from core.web.reading import Unreadable
 
 pages = Blueprint("threads", __name__)
 
@@ -209,16 +208,22 @@ def body(message_id: int) -> Response:
     `?images=1` shows pictures from elsewhere, for this request only: nothing remembers it.
     """
     found = _message(message_id)
-    html = _html_with_images(found) if request.args.get("images") == "1" else None
+    wanted = request.args.get("images") == "1"
+    html = _html_with_images(found) if wanted else None
     if html is None:
-        return _framed(Markup(with_pictures(found, found.html)), BODY_POLICY)  # noqa: S704 - sanitised when the mail was read
+        return _framed(Markup(with_pictures(found, found.html)), BODY_POLICY, unreadable=wanted)  # noqa: S704 - sanitised when the mail was read
     return _framed(Markup(with_pictures(found, html)), BODY_POLICY_WITH_IMAGES)  # noqa: S704 - sanitised just now
 
 
 def _html_with_images(found: MessageView) -> str | None:
-    """The mail sanitised anew with the sources of its pictures kept; None when its bytes are gone."""
+    """The mail sanitised anew with the sources of its pictures kept; None when its bytes are gone or take too long."""
     content = outcomes.raw(viewer(), found.inbound_id)
-    return safe_html(parse(content).html, remote_images=True) if content is not None else None
+    if content is None:
+        return None
+    try:
+        return reading().html_with_images(content)
+    except Unreadable:
+        return None
 
 
 _SOURCELESS = re.compile(r"<img(?![^<>]*\ssrc=)", re.IGNORECASE)
@@ -229,10 +234,10 @@ def has_remote_images(found: MessageView) -> bool:
     return bool(_SOURCELESS.search(found.html))
 
 
-def _framed(html: Markup, policy: str) -> Response:
+def _framed(html: Markup, policy: str, unreadable: bool = False) -> Response:
     from flask import render_template
 
-    response = make_response(render_template("threads/body.html", html=html))
+    response = make_response(render_template("threads/body.html", html=html, unreadable=unreadable))
     response.headers["Content-Security-Policy"] = policy
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["X-Frame-Options"] = "SAMEORIGIN"
@@ -291,9 +296,9 @@ def _bytes_of(found: tuple[AttachmentView, bytes | None, str]) -> bytes | None:
     if raw is None:
         return None
     try:
-        return attachment_bytes(raw, view.part)
-    except KeyError:
-        return None
+        return reading().attachment(raw, view.part)
+    except Unreadable:
+        abort(503)
 
 
 @pages.get("/attachments/<int:attachment_id>")

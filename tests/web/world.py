@@ -127,6 +127,7 @@ class World:
 
     def close(self) -> None:
         self._pipeline.close()
+        self.app.extensions["dropcopy-reading"].close()
         self.house.intake.close() if hasattr(self.house.intake, "close") else None
 
 
