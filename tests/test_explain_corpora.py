@@ -15,14 +15,7 @@ from typing import Any
 import pytest
 
 from core.explain import Explainer, cases
-from core.house import build
-from core.settings import Settings
-from core.store import company as company_settings
-from core.store import lookups
-from core.store.database import close_databases, connected, intake_db, main_db
-from core.store.load import load
-from core.store.models import Inbound, Outcome
-from core.store.setup import set_up
+from tests.judge_house import explaining
 
 pytestmark = [pytest.mark.corpora, pytest.mark.timeout(300)]
 
@@ -35,27 +28,8 @@ TICKS = os.sysconf("SC_CLK_TCK")
 @pytest.fixture(scope="module")
 def explainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Explainer]:
     """A company whose drop address and rep are those of the hostile mails, so that nothing but the rules stands in their way."""
-    before = main_db.obj, intake_db.obj
-    folder = tmp_path_factory.mktemp("explained")
-    house = build(Settings(data_dir=folder, secret_key="k" * 32))
-    with connected():
-        set_up(
-            company="Sender", slug="drop", mail_domain="crm.example", admin_email="rep@sender.example", password="correct horse battery", policy="single-open",
-            policies=house.plugins.policies, seal=house.seal, now=house.now(),
-        )  # fmt: skip
-        load({"reps": [{"external_id": "ceo", "email": "ceo@victim.example"}, {"external_id": "bob", "email": "bob@example.com"}]}, house.now())
-    company_settings.forget_cache()
-    lookups.forget_ours()
-    made = Explainer(house)
-    yield made
-    with connected():
-        assert Inbound.select().count() == Outcome.select().count() == 0  # nothing was stored
-    made.close()
-    close_databases()
-    main_db.initialize(before[0])
-    intake_db.initialize(before[1])
-    company_settings.forget_cache()
-    lookups.forget_ours()
+    with explaining(tmp_path_factory.mktemp("explained")) as made:
+        yield made
 
 
 def answers(explainer: Explainer, folder: Path) -> list[tuple[dict[str, Any], dict[str, Any]]]:
@@ -215,4 +189,20 @@ def test_a_mail_that_is_no_mail_gives_a_line_all_the_same(explainer: Explainer, 
     for raw in (b"", b"\0" * 10, b"\r\n\r\n", b"From: \xff\xfe\r\n\r\n", bytes(range(256)) * 4, b"\xed\xa0\x80: x\r\n\r\n\xed\xa0\x80"):
         result = explainer.case({"id": 1, "raw_base64": base64.b64encode(raw).decode(), "dns": {}}, tmp_path)
         assert result["outcome"] == "held"
+        json.dumps(result, ensure_ascii=False).encode()
+
+
+def test_the_fixtures_of_other_programs_all_give_a_line(explainer: Explainer, corpora: Path, tmp_path: Path) -> None:
+    """One in twelve of the mails that other programs are tested with: each is read, whatever becomes of it, and its line can be written."""
+    folder = corpora / "mime"
+    lines = (folder / "cases.jsonl").read_text("utf-8").splitlines()[::12]
+    wanted = [json.loads(line) for line in lines]
+    (tmp_path / "cases.jsonl").write_text("".join(json.dumps({**case, "raw_path": str(folder / case["raw_path"])}) + "\n" for case in wanted))
+    results = list(cases(tmp_path / "cases.jsonl", explainer))
+    assert [one["id"] for one in results] == [one["id"] for one in wanted]
+    assert len(results) > 140
+    for result in results:
+        assert set(result) >= KEYS, result["id"]
+        assert result["message"] is not None, (result["id"], result["reason"], result["sentence"])
+        assert result["outcome"] in ("held", "ignored"), result["id"]  # none of their senders is ours
         json.dumps(result, ensure_ascii=False).encode()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from core.mail.parse import parse
 from core.store.database import connected
 from core.store.models import Message, Thread
 from tests.web.world import PNG, World
@@ -103,6 +104,35 @@ def test_hostile_mail_runs_nothing_and_asks_nobody(world: World, visit) -> None:
     assert [url for url in ana.asked if url.endswith(("/logout", "/inbox"))] == []
     assert frame.locator("script, form, iframe, svg, style:nth-of-type(2), [onclick], [onerror], [hx-get]").count() == 0
     assert any("/pictures/" in url for url in ana.asked)
+
+
+def test_the_hostile_mails_of_the_corpus_act_on_nothing_in_a_browser(world: World, visit, corpora: Path) -> None:
+    """Each mail that is hostile by its HTML, opened as a rep opens it: no script, no request elsewhere, nothing changed."""
+    ana = visit("ana")
+    page = ana.page
+    page.add_init_script("for (const name of ['alert', 'confirm', 'prompt']) window[name] = () => { window.top.pwned = name }")
+    ours = "/".join(page.url.split("/")[:3])
+    seen = framed = 0
+    for path in sorted((corpora / "hostile" / "eml").glob("html_*.eml")):
+        html = parse(path.read_bytes()).html
+        assert html, path.name
+        inbound = world.mail(f"Hostile {path.name}", html=html)
+        with connected():
+            message = Message.get(Message.inbound_id == inbound)
+            before = world.rep("ana").session_epoch
+        ana.asked.clear()
+        page.goto(f"{ours}/threads/{message.thread_id}")
+        page.wait_for_load_state("networkidle")  # where nothing is left of the HTML, there is no frame
+        assert page.evaluate("window.pwned") is None, path.name
+        assert [url for url in ana.asked if not url.startswith(ours) or url.endswith(("/logout", "/delete"))] == [], path.name
+        frame = page.frame_locator(f"#frame-{message.id}")
+        assert frame.locator("script, form, iframe, svg, math, object, embed, base[href], meta[http-equiv=refresh], [onclick], [onerror], [hx-get], [style*=url]").count() == 0, path.name
+        with connected():
+            assert world.rep("ana").session_epoch == before
+        seen += 1
+        framed += page.locator(f"#frame-{message.id}").count()
+    assert (seen, framed > 8) == (19, True)
+    assert page.goto(f"{ours}/inbox").status == 200  # still signed in
 
 
 def test_a_phone_shows_the_inbox_without_scrolling_sideways(world: World, visit) -> None:
