@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -184,18 +184,27 @@ def hits(query: str, before: int, limit: int) -> list[int]:
     return [int(row[0]) for row in rows.fetchall()]
 
 
-def hits_among(query: str, message_ids: Sequence[int]) -> list[int]:
-    """Those of these mails that match."""
-    if not message_ids:
-        return []
-    marks = ", ".join("?" for _ in message_ids)
-    rows = run_sql(main_db, f"SELECT {_key()} FROM search WHERE {_matches()} AND {_key()} IN ({marks})", (query, *message_ids))
+_APART = 20_000  # ids: mails that are further apart are looked for one stretch after the other
+
+
+def hits_among(query: str, message_ids: Iterable[int]) -> set[int]:
+    """Those of these mails that match.
+
+    By stretches of ids: walking the hits between two mails costs a thousandth of asking the index about each mail.
+    """
+    wanted = sorted(set(message_ids))
+    found: set[int] = set()
+    first = 0
+    for at in range(1, len(wanted) + 1):
+        if at == len(wanted) or wanted[at] - wanted[at - 1] > _APART:
+            found.update(_hits_between(query, wanted[first], wanted[at - 1]))
+            first = at
+    return found.intersection(wanted)
+
+
+def _hits_between(query: str, first: int, last: int) -> list[int]:
+    rows = run_sql(main_db, f"SELECT {_key()} FROM search WHERE {_matches()} AND {_key()} BETWEEN ? AND ?", (query, first, last))
     return [int(row[0]) for row in rows.fetchall()]
-
-
-def all_hits() -> str:
-    """A subquery with one parameter, the query: the ids of all matching mails."""
-    return f"SELECT {_key()} FROM search WHERE {_matches()}"
 
 
 @contextmanager

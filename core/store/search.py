@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -99,12 +99,16 @@ class Text:
 
 @dataclass(frozen=True)
 class Fact:
-    """A condition in plain SQL: over t and s, or (`of_mail`) over a mail m."""
+    """A condition in plain SQL: over t and s, or (`of_mail`) over a mail m.
+
+    few  the SQL is a condition on t.id that an index answers with few threads, so that a search may begin there
+    """
 
     sql: str
     params: tuple[Any, ...]
     shown: str
     of_mail: bool = False
+    few: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,9 +136,8 @@ class Query:
     text: str | None = None  # in the language of the index, None when no word must be found
     condition: str = ""  # over t, s
     params: list[Any] = field(default_factory=list)
-    mail_condition: str = ""  # over m (and t, s), for the mails that the index gave
-    mail_params: list[Any] = field(default_factory=list)
-    of_mail: tuple[Node, ...] = ()  # what mail_condition was made from
+    of_mail: tuple[Node, ...] = ()  # what is asked of single mails beside the text: over m (and t, s)
+    begin: Fact | None = None  # a fact that must hold and that few threads meet
     understood: str = ""
     notes: tuple[str, ...] = ()
     held: bool = False  # is:held: asks about mail that is in no thread
@@ -310,10 +313,11 @@ def _linked(reader: _Reader, name: str, value: str) -> Node | None:
     column = {"contact": "contact_id", "organisation": "organisation_id"}.get(kind, "record_id")
     shown = f"{name}:{value}"
     if value.isascii() and value.isdigit() and len(value) < 19:
-        return Fact(f"EXISTS (SELECT 1 FROM link l WHERE l.thread_id = t.id AND l.removed_at IS NULL AND l.kind = ? AND l.{column} = ?)", (kind, int(value)), shown)
+        by_id = f"t.id IN (SELECT l.thread_id FROM link l WHERE l.removed_at IS NULL AND l.kind = ? AND l.{column} = ?)"
+        return Fact(by_id, (kind, int(value)), shown, few=True)
     table, title = {"contact_id": ("contact", "name"), "organisation_id": ("organisation", "name")}.get(column, ("record", "title"))
     live = _LIVE.format(table=table, column=column)
-    return Fact(f"t.id IN (SELECT l.thread_id {live} AND lower(x.{title}) LIKE lower(?) ESCAPE '\\')", (kind, dialect.contains(value)), shown)
+    return Fact(f"t.id IN (SELECT l.thread_id {live} AND lower(x.{title}) LIKE lower(?) ESCAPE '\\')", (kind, dialect.contains(value)), shown, few=True)
 
 
 _Operator = Callable[[_Reader, str, str], "Node | None"]
@@ -363,16 +367,19 @@ def _wanted_all(parts: Sequence[Node]) -> str | None:
 
 
 class _Sql:
-    """A node as a condition in plain SQL over t, s and one mail m."""
+    """A node as a condition in plain SQL over t, s and one mail m, which is one of `among`.
 
-    def __init__(self, viewer: Viewer) -> None:
+    Text is looked up in the index among these mails alone: the hits in all mail may be most of it.
+    """
+
+    def __init__(self, viewer: Viewer, among: Iterable[int]) -> None:
         self.access = access_terms(viewer.rep_id, True)
+        self.among = sorted(among)
         self.params: list[Any] = []
 
     def write(self, node: Node) -> str:
         if isinstance(node, Text):
-            self.params.append(dialect.within(dialect.phrase(node.phrase), self.access))
-            return f"m.id IN ({dialect.all_hits()})"
+            return among("m.id", dialect.hits_among(dialect.within(dialect.phrase(node.phrase), self.access), self.among))
         if isinstance(node, Fact):
             self.params += node.params
             return node.sql
@@ -380,6 +387,17 @@ class _Sql:
             return f"NOT COALESCE(({self.write(node.part)}), FALSE)"
         joined = " AND " if isinstance(node, Every) else " OR "
         return "(" + joined.join(self.write(part) for part in node.parts) + ")" if node.parts else "TRUE"
+
+
+def among(column: str, ids: Collection[int]) -> str:
+    """The column is one of these ids, as plain SQL: written out, because thousands of parameters cost more than the question."""
+    return f"{column} IN ({', '.join(map(str, map(int, ids)))})" if ids else "1 = 0"
+
+
+def _has_text(node: Node) -> bool:
+    if isinstance(node, Not):
+        return _has_text(node.part)
+    return isinstance(node, Text) or (isinstance(node, Every | Either) and any(_has_text(part) for part in node.parts))
 
 
 def _of_mail(node: Node) -> bool:
@@ -413,16 +431,12 @@ def understand(viewer: Viewer, text: str, now: dt.datetime | None = None) -> Que
         query.text = dialect.within(_wanted_all([*positive, *negative]) or "", access_terms(viewer.rep_id, True))
     rest = [part for part in parts if part not in positive and part not in negative]
     of_thread = [part for part in rest if not _of_mail(part)]
-    of_mail = [part for part in rest if _of_mail(part)]
+    query.of_mail = tuple(part for part in rest if _of_mail(part))
     if of_thread:
-        sql = _Sql(viewer)
+        sql = _Sql(viewer, ())
         query.condition = sql.write(Every(tuple(of_thread)))
         query.params = sql.params
-    if of_mail:
-        sql = _Sql(viewer)
-        query.mail_condition = sql.write(Every(tuple(of_mail)))
-        query.mail_params = sql.params
-        query.of_mail = tuple(of_mail)
+        query.begin = next((part for part in of_thread if isinstance(part, Fact) and part.few), None)
     return query
 
 
@@ -437,26 +451,35 @@ def _zone(viewer: Viewer) -> dt.tzinfo:
 _SOME_MAIL = "EXISTS (SELECT 1 FROM message m WHERE m.thread_id = t.id AND m.deleted_at IS NULL AND {})"
 
 
-def condition_of(viewer: Viewer, query: Query) -> Any:
-    """The conditions of a query without text, on threads; None when it sets none.
+def condition_of_threads(query: Query) -> Any:
+    """What a query asks of threads, as a condition; None when it asks nothing."""
+    return plain(query.condition, query.params) if query.condition else None
+
+
+def asks_for_text(query: Query) -> bool:
+    """True when a query without text that must be found has text all the same: excluded, or as one of several choices."""
+    return any(_has_text(part) for part in query.of_mail)
+
+
+def condition_of_mails(viewer: Viewer, query: Query, thread_ids: Sequence[int] = ()) -> Any:
+    """What a query without text asks of the mails of a thread, as a condition on threads; None when it asks nothing.
 
     One mail of the thread must meet all that is asked of a mail; what is excluded may stand in none of them.
+    A query that `asks_for_text` is answered for these threads alone.
     """
-    parts, params = [], []
-    if query.condition:
-        parts.append(query.condition)
-        params += query.params
+    if not query.of_mail:
+        return None
+    sql = _Sql(viewer, _mails_of(thread_ids) if asks_for_text(query) else ())
     asked = tuple(part for part in query.of_mail if not isinstance(part, Not))
-    if asked:
-        sql = _Sql(viewer)
-        parts.append(_SOME_MAIL.format(sql.write(Every(asked))))
-        params += sql.params
-    for part in query.of_mail:
-        if isinstance(part, Not):
-            sql = _Sql(viewer)
-            parts.append("NOT " + _SOME_MAIL.format(sql.write(part.part)))
-            params += sql.params
-    return plain(" AND ".join(parts), params) if parts else None
+    parts = [_SOME_MAIL.format(sql.write(Every(asked)))] if asked else []
+    parts += ["NOT " + _SOME_MAIL.format(sql.write(part.part)) for part in query.of_mail if isinstance(part, Not)]
+    return plain(" AND ".join(parts), sql.params)
+
+
+def _mails_of(thread_ids: Sequence[int]) -> list[int]:
+    if not thread_ids:
+        return []
+    return [ident for (ident,) in Message.select(Message.id).where(Message.thread.in_(list(thread_ids)), Message.deleted_at.is_null()).tuples()]
 
 
 # --- finding ------------------------------------------------------------------------------------------------------
@@ -513,9 +536,8 @@ def find_query(viewer: Viewer, query: Query, cursor: str | None, limit: int, con
 
 def _collect(viewer: Viewer, query: Query, before: int, limit: int, condition: Any, found: dict[int, int]) -> int | None:
     """Fill `found` up to the limit; gives the id below which the next page goes on, or None at the end."""
-    began, chunk = before, _CHUNK
-    while True:
-        ids = dialect.hits(query.text or "", before, chunk)
+    began = before
+    for ids in _hits(viewer, query, before):
         fresh = [(message, thread) for message, thread in _checked(viewer, query, ids, condition) if thread not in found]
         shown_before = _shown_before(viewer, query, {thread for _, thread in fresh}, began, condition)
         for message, thread in fresh:
@@ -525,43 +547,70 @@ def _collect(viewer: Viewer, query: Query, before: int, limit: int, condition: A
                 return before
             found[thread] = message
             before = message
-        if len(ids) < chunk:
-            return None
         before = ids[-1]
-        chunk = min(chunk * 2, 3200)
+    return None
+
+
+_FEW = 5000  # mails in the threads that a query may begin with
+
+
+def _hits(viewer: Viewer, query: Query, before: int) -> Iterator[list[int]]:
+    """The mails below `before` that the index gives for the text, newest first, in growing portions."""
+    few = _mails_to_begin_with(viewer, query, before)
+    if few is not None:
+        hits = sorted(dialect.hits_among(query.text or "", few), reverse=True)
+        yield from (hits[at : at + _CHUNK] for at in range(0, len(hits), _CHUNK))
+        return
+    chunk = _CHUNK
+    while ids := dialect.hits(query.text or "", before, chunk):
+        yield ids
+        if len(ids) < chunk:
+            return
+        before, chunk = ids[-1], min(chunk * 2, 3200)
+
+
+def _mails_to_begin_with(viewer: Viewer, query: Query, before: int) -> list[int] | None:
+    """The readable mails of the few threads that the query names; None when it names none, or threads with too many mails."""
+    if query.begin is None:
+        return None
+    rows = (
+        T.select(M.id)
+        .join(M, JOIN.CROSS)
+        .where((M.thread == T.id) & plain(query.begin.sql, query.begin.params) & visible(viewer, T) & (M.id < before))
+        .limit(_FEW + 1)
+    )
+    ids = [int(ident) for (ident,) in rows.tuples()]
+    return ids if len(ids) <= _FEW else None
 
 
 def _checked(viewer: Viewer, query: Query, ids: Sequence[int], condition: Any) -> list[tuple[int, int]]:
     """Of these mails those that the rows let this viewer see and that meet the conditions: (mail, thread), newest first."""
-    checked: list[tuple[int, int]] = []
-    for at in range(0, len(ids), 500):
-        rows = _mails(viewer, query, condition).where(M.id.in_(list(ids[at : at + 500])))
-        checked += [(int(message), int(thread)) for message, thread in rows.tuples()]
-    return checked
-
-
-def _mails(viewer: Viewer, query: Query, condition: Any) -> Any:
+    if not ids:
+        return []
     # A cross join keeps SQLite from starting at the threads: it would walk everything that the viewer may see.
     rows = (
         M.select(M.id, M.thread)
         .join(T, JOIN.CROSS)
         .join(S, JOIN.LEFT_OUTER, on=((S.thread == T.id) & (S.rep == viewer.rep_id)), src=T)
-        .where((T.id == M.thread) & visible(viewer, T) & M.deleted_at.is_null())
+        .where(plain(among("m.id", ids)) & (T.id == M.thread) & visible(viewer, T) & M.deleted_at.is_null())
         .order_by(M.id.desc())
     )
     if query.condition:
         rows = rows.where(plain(query.condition, query.params))
-    if query.mail_condition:
-        rows = rows.where(plain(query.mail_condition, query.mail_params))
-    return rows if condition is None else rows.where(condition)
+    if query.of_mail:
+        sql = _Sql(viewer, ids)
+        rows = rows.where(plain(sql.write(Every(query.of_mail)), sql.params))
+    if condition is not None:
+        rows = rows.where(condition)
+    return [(int(message), int(thread)) for message, thread in rows.tuples()]
 
 
 def _shown_before(viewer: Viewer, query: Query, threads: set[int], began: int, condition: Any) -> set[int]:
     """Of these threads those that a page before has shown already by a newer mail."""
     if not threads or began >= 2**62:
         return set()
-    newer = dict(_mails(viewer, query, condition).where(M.thread.in_(list(threads)), M.id >= began).tuples())
-    return {newer[message] for message in dialect.hits_among(query.text or "", list(newer)[:5000])}
+    newer = [ident for (ident,) in M.select(M.id).where(M.thread.in_(list(threads)), M.id >= began).limit(5000).tuples()]
+    return {thread for _, thread in _checked(viewer, query, sorted(dialect.hits_among(query.text or "", newer)), condition)}
 
 
 def still_true() -> bool:

@@ -75,20 +75,34 @@ def page(
         return rows.page(viewer, _branches(viewer, tab, owner), condition, cursor, limit)
     query = search.understand(viewer, q or "")
     if query.text is None:
-        wanted = search.condition_of(viewer, query)
-        condition = _and(_and(condition, wanted), visible(viewer, T))
         try:
             with dialect.patience():
-                found = rows.page(viewer, _branches(viewer, tab, owner), condition, cursor, limit)
+                found = _walk(viewer, tab, owner, query, condition, cursor, limit)
         except dialect.TooSlow:
             return Page([], None, query.understood, (*query.notes, search.TOO_SLOW))
         return Page(found.items, found.next, query.understood, query.notes)
-    if tab in ("mine", "needs-choice"):
-        condition = _and(condition, rows.own(viewer))
-    elif tab == "shared":
-        condition = _and(condition, rows.others_shared(viewer))
+    condition = _and(condition, _of_tab(viewer, tab))
     hits = search.find_query(viewer, query, cursor, limit, condition)
     return Page(rows.many(viewer, [hit.thread_id for hit in hits.hits]), hits.next, hits.understood, hits.notes)
+
+
+def _of_tab(viewer: Viewer, tab: str) -> Any:
+    """Which threads of those that may be read stand under a tab; None for all."""
+    if tab in ("mine", "needs-choice"):
+        return rows.own(viewer)
+    return rows.others_shared(viewer) if tab == "shared" else None
+
+
+def _walk(viewer: Viewer, tab: str, owner: int | None, query: search.Query, condition: Any, cursor: str | None, limit: int) -> Page[ThreadRow]:
+    """The answer to a search without words that must be found: by walking the inbox, or the few threads that it names."""
+    condition = _and(_and(condition, search.condition_of_threads(query)), visible(viewer, T))
+    branches = _branches(viewer, tab, owner)
+    if query.begin is not None:
+        condition = condition if tab == "needs-choice" and viewer.is_admin else _and(condition, _of_tab(viewer, tab))
+        branches = [rows.plain(query.begin.sql, query.begin.params)]
+    if search.asks_for_text(query):
+        return rows.page_in_portions(viewer, branches, condition, lambda ids: search.condition_of_mails(viewer, query, ids), cursor, limit)
+    return rows.page(viewer, branches, _and(condition, search.condition_of_mails(viewer, query)), cursor, limit)
 
 
 def _and(one: Any, other: Any) -> Any:
@@ -182,7 +196,7 @@ def counts(viewer: Viewer) -> Counts:
 
 
 def _bounded(query: Any) -> int:
-    return len(list(query.limit(COUNTED).tuples()))
+    return int(query.limit(COUNTED).count())
 
 
 # --- a conversation -----------------------------------------------------------------------------------------------
