@@ -6,6 +6,7 @@ brings back what a person removed; linking it by hand again clears that.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from core.errors import BadInput
 from core.reasons import N_
 from core.store import dialect, plain, undo
 from core.store.database import write
-from core.store.fields import UTC
+from core.store.fields import UTC, from_micros, to_micros
 from core.store.models import Candidate, Contact, ContactAddress, Event, Link, Organisation, Participant, Record, Thread
 from core.store.visibility import Viewer, beat_thread, demand, is_id, may_link, may_read, note, thread_for
 from core.types import LINK_KINDS, RECORD_KINDS
@@ -39,6 +40,7 @@ class LinkView:
     made_by: str
     policy_version: str
     created_at: dt.datetime
+    undo: str = ""  # the token that takes it back, for whoever has just made it
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,19 +176,29 @@ def link(viewer: Viewer, thread_id: int, kind: str, target_id: int, replace: boo
         others = [view for view in present if view.target_id != target_id]
         if others and not replace:
             return Conflict(others[0])
+        before = {"thread": thread_id, "waiting": thread.waiting, "waiting_reason": thread.waiting_reason, "replaced": [other.id for other in others]}
         for other in others:
             _remove(viewer, thread, other)
-        _enter(viewer, thread, kind, target_id)
+        was = _enter(viewer, thread, kind, target_id)
         _settled(viewer, thread, "thread-linked", kind=kind, target=target_id)
-        return next(view for view in of_thread(thread_id) if view.kind == kind and view.target_id == target_id)
+        made = next(view for view in of_thread(thread_id) if view.kind == kind and view.target_id == target_id)
+        if was is None and not others:
+            return made
+        return dataclasses.replace(made, undo=undo.offer(viewer, "link", {**before, "link": made.id, "was": was}))
 
 
 def _records_of(thread_id: int) -> list[LinkView]:
     return _living((Link.thread == thread_id) & Link.record.is_null(False))
 
 
-def _enter(viewer: Viewer, thread: Any, kind: str, target_id: int) -> None:
-    """Make the link, or bring a removed one back to life as made by this person."""
+_STATE = ("made_by", "reason", "params", "policy_version", "created_at", "removed_at", "removed_by")
+
+
+def _enter(viewer: Viewer, thread: Any, kind: str, target_id: int) -> dict[str, Any] | None:
+    """Make the link, or bring a removed one back to life as made by this person.
+
+    What it was before, for the undo: {} when there was none, None when it lives and nothing was done.
+    """
     column = kind if kind in ("contact", "organisation") else "record"
     target = f"{kind}:{target_id}"
     now = dt.datetime.now(UTC)
@@ -196,12 +208,47 @@ def _enter(viewer: Viewer, thread: Any, kind: str, target_id: int) -> None:
     }  # fmt: skip
     known = Link.select().where(Link.thread == thread.id, Link.target == target).first()
     if known is None:
+        was: dict[str, Any] = {}
         Link.insert(thread=thread.id, target=target, kind=kind, **{column: target_id}, **made).execute()
     elif known.removed_at is not None:
+        was = {name: getattr(known, name) for name in _STATE}
+        was |= {name: to_micros(was[name]) for name in ("created_at", "removed_at")}
         Link.update(**made).where(Link.id == known.id).execute()
     else:
-        return
+        return None
     _tell("link.added", thread, kind, target_id, viewer)
+    return was
+
+
+@undo.reverses("link")
+def _as_before(viewer: Viewer, facts: dict[str, Any]) -> bool:
+    """The link goes as if it had never been made, and what it replaced is back."""
+    thread = thread_for(viewer, facts["thread"])
+    if thread is None or not may_link(viewer, thread):
+        return False
+    made = next((view for view in of_thread(thread.id) if view.id == facts["link"]), None)
+    was = facts["was"]
+    if made is not None and was == {}:
+        Link.delete().where(Link.id == made.id).execute()
+    elif made is not None and was is not None:
+        Link.update(**{**was, **{name: from_micros(was[name]) for name in ("created_at", "removed_at")}}).where(Link.id == made.id).execute()
+    if made is not None and was is not None:
+        _tell("link.removed", thread, made.kind, made.target_id, viewer)
+    back = list(Link.select().where(Link.id.in_(facts["replaced"]), Link.thread == thread.id, Link.removed_at.is_null(False)))
+    for known in back:
+        Link.update(removed_at=None, removed_by=None).where(Link.id == known.id).execute()
+        _tell("link.added", thread, known.kind, _target_of(known), viewer)
+    if made is None and not back:
+        return False
+    shown = (made.kind, made.target_id) if made is not None else (back[0].kind, _target_of(back[0]))
+    _settled(viewer, thread, "thread-unlinked", kind=shown[0], target=shown[1])
+    if facts["waiting"] and not _records_of(thread.id):
+        Thread.update(waiting=facts["waiting"], waiting_reason=facts["waiting_reason"]).where(Thread.id == thread.id).execute()
+    return True
+
+
+def _target_of(link: Any) -> int:
+    return int(next(ident for ident in (link.contact_id, link.organisation_id, link.record_id) if ident is not None))
 
 
 def _remove(viewer: Viewer, thread: Any, view: LinkView) -> None:
@@ -248,9 +295,8 @@ def _link_back(viewer: Viewer, facts: dict[str, Any]) -> bool:
     if thread is None or known is None or not may_link(viewer, thread):
         return False
     Link.update(removed_at=None, removed_by=None).where(Link.id == known.id).execute()
-    target_id = next(ident for ident in (known.contact_id, known.organisation_id, known.record_id) if ident is not None)
-    _tell("link.added", thread, known.kind, target_id, viewer)
-    _settled(viewer, thread, "thread-linked", kind=known.kind, target=target_id)
+    _tell("link.added", thread, known.kind, _target_of(known), viewer)
+    _settled(viewer, thread, "thread-linked", kind=known.kind, target=_target_of(known))
     return True
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from core.store.database import write
@@ -35,6 +35,14 @@ def offer(viewer: Viewer, act: str, facts: dict[str, Any], now: dt.datetime | No
     return token
 
 
+def together(viewer: Viewer, tokens: Sequence[str], now: dt.datetime | None = None) -> str:
+    """One token that takes several acts back; "" when there is none to take back."""
+    if len(tokens) < 2:
+        return next(iter(tokens), "")
+    with write():
+        return offer(viewer, "together", {"tokens": list(tokens)}, now)
+
+
 def take_back(viewer: Viewer, token: str, now: dt.datetime | None = None) -> str | None:
     """Take back an act of the viewer's own, once; the act's name, or None when it is too late or was not theirs."""
     now = now or dt.datetime.now(UTC)
@@ -43,6 +51,9 @@ def take_back(viewer: Viewer, token: str, now: dt.datetime | None = None) -> str
         if row is None:
             return None
         Undo.delete().where(Undo.token == token).execute()
+        if row.act == "together":  # the last act first, as they lie on one another
+            done = [take_back(viewer, one, now) for one in reversed(row.facts["tokens"])]
+            return row.act if any(done) else None
         reverse = _REVERSES.get(row.act)
         return row.act if reverse is not None and reverse(viewer, row.facts) else None
 

@@ -154,13 +154,14 @@ def many() -> Response:
 
 
 def _each(act: str, rows: list[ThreadRow]) -> None:
-    done = 0
+    tokens: list[str] = []
     for row in rows:
         try:
             token = threads.delete_thread(viewer(), row.id) if act == "delete" else threads.set_sharing(viewer(), row.id, act)
         except NotAllowed:
             continue
-        done += token is not None
+        tokens += [token] if token is not None else []
+    done = len(tokens)
     text = {
         "company": ngettext("%(num)s conversation is shared with the company.", "%(num)s conversations are shared with the company.", done),
         "private": ngettext("%(num)s conversation is private.", "%(num)s conversations are private.", done),
@@ -168,7 +169,8 @@ def _each(act: str, rows: list[ThreadRow]) -> None:
     }[act]
     if done < len(rows):
         text += " " + _("The others belong to somebody else, so they stay as they are.")
-    hx.toast(text)
+    token = undo.together(viewer(), tokens, now())
+    hx.toast(text, url_for("inbox.take_back", token=token) if token else None)
 
 
 # --- taking back --------------------------------------------------------------------------------------------------

@@ -56,12 +56,12 @@ def link_from_form(thread_id: int) -> Question | None:
         abort(404)
     if isinstance(found, Conflict):
         return Question(kind, int(text), title_of(kind, int(text)), found.present.title)
-    _say_linked(thread_id, found)
+    _say_linked(found)
     return None
 
 
-def _say_linked(thread_id: int, made: LinkView) -> None:
-    hx.toast(_("Linked to %(title)s.", title=made.title), url_for("links.unlink", thread_id=thread_id, link_id=made.id))
+def _say_linked(made: LinkView) -> None:
+    hx.toast(_("Linked to %(title)s.", title=made.title), url_for("inbox.take_back", token=made.undo) if made.undo else None)
 
 
 # --- the right panel ----------------------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ def make(thread_id: int) -> Response:
         abort(404)
     if isinstance(found, Conflict):
         return panel(thread_id, question=Question(kind, target_id, values["title"], found.present.title))
-    _say_linked(thread_id, found)
+    _say_linked(found)
     if not hx.wants_partial():
         return hx.redirect(url_for("threads.page", thread_id=thread_id))
     return panel(thread_id)

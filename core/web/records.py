@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from core.errors import BadInput
-from core.store import drops, links, people, records, threads
+from core.store import drops, links, people, records, threads, undo
 from core.store.company import company
 from core.store.links import Conflict
 from core.store.models import Contact, Rep
@@ -196,7 +196,7 @@ def link(noun: str, record_id: int) -> Response:
     record = _record(noun, record_id)
     ids = [int(text) for text in request.form.getlist("thread")[:100] if text.isascii() and text.isdigit()]
     replace = request.form.get("replace") == "1"
-    done = 0
+    done: list[str] = []
     for thread_id in ids:
         made = links.link(viewer(), thread_id, record.kind, record_id, replace=replace, exclusive=is_exclusive())
         if made is None:
@@ -204,6 +204,8 @@ def link(noun: str, record_id: int) -> Response:
         if isinstance(made, Conflict):
             row = threads.row(viewer(), thread_id)
             return _show(noun, record_id, question={"thread": thread_id, "subject": row.subject if row else "", "present": made.present.title})
-        done += 1
-    hx.toast(_("Linked.") if done else _("Choose a conversation first."), kind="done" if done else "wrong")
+        done.append(made.undo)
+    token = undo.together(viewer(), [token for token in done if token], now())
+    back = url_for("inbox.take_back", token=token) if token else None
+    hx.toast(_("Linked.") if done else _("Choose a conversation first."), back, kind="done" if done else "wrong")
     return hx.redirect(url_for("records.show", noun=noun, record_id=record_id))
