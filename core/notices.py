@@ -15,6 +15,7 @@ import ssl
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from email.message import EmailMessage
 from email.utils import format_datetime
 from typing import Protocol
@@ -39,6 +40,7 @@ PASS = 50  # mails of one pass of the sweeper
 QUOTED = 200  # characters of a stranger's words that a notice repeats
 
 CONFIRM, PASSWORD, INVITATION, DROPPED, TEST = "confirm-address", "password", "invitation", "attachment-dropped", "test"
+ASKED = outbox.ASKED  # somebody says that he has forgotten his password; whether there is such a rep is looked up when the mail is sent
 
 PLAIN_SUBJECT = N_("A note about your mail to Dropcopy")
 
@@ -133,6 +135,15 @@ def send_password_link(rep_id: int, desk: Desk, link: str = "") -> bool:
     link = link or _link("reset", "password", rep.id, desk)
     gettext = gettext_of(rep.language)
     return _queue(desk, PASSWORD, rep.email, gettext(PASSWORD_SUBJECT), gettext(PASSWORD_BODY) % {"link": link})
+
+
+def ask_for_password(address: str, desk: Desk) -> bool:
+    """Queue what somebody who is not signed in asks for: a link that sets the password of this account.
+
+    Nothing is looked up here, so a page that calls this does the same work for an account and for a made-up address. The
+    link is made when the mail is sent; for an address that is nobody's account the row ends there.
+    """
+    return relay_configured(desk.settings) and _queue(desk, ASKED, address, "", "-")
 
 
 def send_invitation(rep_id: int, desk: Desk, link: str = "") -> bool:
@@ -276,8 +287,10 @@ class NotTaken(_Trouble):
 
 def send_due(desk: Desk, stop: Callable[[], bool] = lambda: False) -> int:
     """Send what is due over one connection; how many went out. Never raises for what a relay does."""
-    ids = outbox.due(desk.now(), PASS)
-    if not ids or not relay_configured(desk.settings):
+    if not relay_configured(desk.settings):
+        return 0
+    ids = [ident for ident in outbox.due(desk.now(), PASS) if not _asked_by_nobody(ident, desk)]
+    if not ids:
         return 0
     done = 0
     try:
@@ -290,6 +303,27 @@ def send_due(desk: Desk, stop: Callable[[], bool] = lambda: False) -> int:
         log.warning("the relay: %s", trouble)
         _put_off(ids, trouble.sentence, desk)
     return done
+
+
+def _asked_by_nobody(ident: int, desk: Desk) -> bool:
+    """True when a password was asked for an address that is no account: the row is done without a mail."""
+    address = outbox.address_of(ident, ASKED)
+    if address is None or Rep.get_or_none(Rep.email == address, Rep.status == "active") is not None:
+        return False
+    letter = outbox.claim(ident, desk.seal, desk.now())
+    if letter is not None:
+        outbox.sent(letter, desk.now())
+    return True
+
+
+def _written(letter: Letter, desk: Desk) -> Letter:
+    """The letter with its text: an asked-for password link is made only now, so that it lives from the sending on."""
+    rep = Rep.get_or_none(Rep.email == letter.address, Rep.status == "active") if letter.kind == ASKED else None
+    if rep is None:
+        return letter
+    gettext = gettext_of(rep.language)
+    link = _link("reset", "password", rep.id, desk)
+    return replace(letter, subject=gettext(PASSWORD_SUBJECT), body=gettext(PASSWORD_BODY) % {"link": link})
 
 
 def _put_off(ids: list[int], trouble: str, desk: Desk) -> None:
@@ -306,7 +340,7 @@ def _send_one(channel: smtplib.SMTP, ident: int, desk: Desk) -> bool:
         return False
     try:
         _check_still_wanted(letter)
-        _hand_over(channel, compose(letter, desk.settings, desk.seal, desk.now()), letter.address)
+        _hand_over(channel, compose(_written(letter, desk), desk.settings, desk.seal, desk.now()), letter.address)
     except RelayTrouble as trouble:
         outbox.later(letter, trouble.sentence, desk.now())
         raise

@@ -150,6 +150,36 @@ def test_a_rep_gets_a_link_that_sets_the_password(sending: Company, relay: Relay
     assert one_time.look(found[1], "password", sending.house.seal, sending.at + dt.timedelta(hours=25)) is None
 
 
+def test_who_has_forgotten_his_password_gets_a_link_and_a_made_up_address_nothing(sending: Company, relay: Relay) -> None:
+    for address in ("ana@sales.example", "nobody@sales.example", "bo@cust.example"):
+        assert notices.ask_for_password(address, sending.house)
+    assert OneTimeLink.select().count() == 0, "the link is made when its mail goes out"
+    assert notices.send_due(sending.house) == 1
+    assert relay.envelopes == [("", ["ana@sales.example"])]
+    found = re.search(r"https://crm\.example/reset/(\S+)", relay.mails[0].get_content())
+    assert found is not None
+    assert relay.mails[0]["Subject"] == "Your password for Dropcopy"
+    assert one_time.use(found[1], "password", sending.house.seal, sending.at).rep_id == ana()
+    waiting = outbox.waiting(sending.at)
+    assert (waiting.number, waiting.given_up, waiting.trouble) == (0, 0, ""), "what strangers type is no trouble of the relay"
+    outbox.forget(sending.at - dt.timedelta(days=30), sending.at + dt.timedelta(hours=25))
+    assert Notice.select().count() == 0
+
+
+def test_asking_is_counted_alike_for_an_account_and_for_nobody(sending: Company, relay: Relay) -> None:
+    asked = [[notices.ask_for_password(address, sending.house), notices.send_due(sending.house)] for _ in range(4) for address in ("ana@sales.example", "nobody@sales.example")]
+    assert [queued for queued, _sent in asked] == [True] * 6 + [False] * 2
+    assert len(relay.mails) == 3
+
+
+def test_nobody_waits_for_a_relay_that_is_away(company: Company) -> None:
+    away = with_relay(company, f"smtp://127.0.0.1:{free_port()}")
+    notices.ask_for_password("nobody@sales.example", away.house)
+    notices.ask_for_password("ana@sales.example", away.house)
+    assert notices.send_due(away.house) == 0
+    assert [row.address for row in Notice.select().where(Notice.sent_at.is_null())] == ["ana@sales.example"]
+
+
 def test_a_rep_who_was_suspended_meanwhile_gets_nothing(sending: Company, relay: Relay) -> None:
     notices.send_password_link(ana(), sending.house)
     Rep.update(status="suspended").where(Rep.id == ana()).execute()

@@ -19,6 +19,7 @@ DAY = dt.timedelta(days=1)
 LIVES = DAY  # a one-time link lives as long; a notice older than that is no news
 LEASE = dt.timedelta(minutes=5)  # a sender that died: another may try after this time
 BACKOFF = tuple(dt.timedelta(minutes=m) for m in (1, 5, 15, 60, 180, 360))
+ASKED = "password-asked"  # by somebody who is not signed in, for an address that may be nobody's
 ONE_A_DAY = 1
 ASKED_A_DAY = 3  # of what a signed-in person asks for: a mail may be lost, but nobody is flooded
 
@@ -72,6 +73,12 @@ def due(now: dt.datetime, limit: int = 50) -> list[int]:
     return [int(row[0]) for row in found]
 
 
+def address_of(notice_id: int, kind: str) -> str | None:
+    """Whom a mail of this kind is for; None when it is of another kind."""
+    row = plain.row("SELECT address FROM notice WHERE id = ? AND kind = ?", notice_id, kind)
+    return None if row is None else str(row[0])
+
+
 def claim(notice_id: int, seal: Seal, now: dt.datetime) -> Letter | None:
     """Take a mail for sending: None when another sender has it. Counted before the work."""
     with write():
@@ -115,7 +122,12 @@ def waiting(now: dt.datetime) -> Waiting:
     return Waiting(int(number), None if oldest is None else from_micros(oldest), unpacked(trouble[0]) if trouble else "", int(given_up))
 
 
-def forget(before: dt.datetime) -> int:
-    """Remove the rows of mails that were sent or given up before; how many there were."""
+def forget(before: dt.datetime, now: dt.datetime) -> int:
+    """Remove the rows of mails that were sent or given up before; how many there were.
+
+    What strangers typed as their address is kept no longer than it counts.
+    """
+    done = "(sent_at IS NOT NULL OR failed IS NOT NULL)"
     with write():
-        return plain.do("DELETE FROM notice WHERE created_at < ? AND (sent_at IS NOT NULL OR failed IS NOT NULL)", to_micros(before))
+        gone = plain.do(f"DELETE FROM notice WHERE created_at < ? AND {done}", to_micros(before))
+        return gone + plain.do(f"DELETE FROM notice WHERE kind = ? AND created_at < ? AND {done}", ASKED, to_micros(now - DAY))

@@ -131,5 +131,5 @@ def _small(now: dt.datetime) -> int:
         gone += int(OneTimeLink.delete().where(OneTimeLink.created_at < week).execute())
         gone += int(Undo.delete().where(Undo.at < day).execute())
         gone += int(Throttle.delete().where(Throttle.at < day).execute())
-        gone += outbox.forget(now - dt.timedelta(days=30))
+        gone += outbox.forget(now - dt.timedelta(days=30), now)
     return gone

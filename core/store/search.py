@@ -440,6 +440,11 @@ def understand(viewer: Viewer, text: str, now: dt.datetime | None = None) -> Que
     return query
 
 
+def asks_for_held(viewer: Viewer, text: str) -> bool:
+    """True when the text holds is:held, which no conversation can answer: held mail stands in none."""
+    return "held" in text.lower() and understand(viewer, text).held
+
+
 def _zone(viewer: Viewer) -> dt.tzinfo:
     row = Rep.select(Rep.time_zone).where(Rep.id == viewer.rep_id).tuples().first()
     try:

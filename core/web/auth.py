@@ -189,7 +189,7 @@ def forgotten() -> Response:
 @pages.post("/forgotten")
 @access.public
 def send_reset() -> Response:
-    """Mail a link to the account's address. The answer is the same whether there is such an account or not."""
+    """Mail a link to the account's address. Answer, work and so time are the same whether there is such an account or not."""
     relay = notices.relay_configured(house().settings)
     email = request.form.get("email", "").strip().lower()[:320]
     if too_many(f"forgotten:from:{client_network()}", TRIES, WINDOW):
@@ -198,9 +198,8 @@ def send_reset() -> Response:
     if reps.address_of(email) is None:
         wrong = _("This is not an e-mail address. It should look like ana@example.com.")
         return hx.fragment("auth/forgotten.html", 422, relay=relay, email=email, wrong=wrong, asked=False)
-    rep = Rep.get_or_none(Rep.email == email, Rep.status == "active")
-    if relay and rep is not None and not too_many(_account_key(f"forgotten:{email}"), 3, 3600.0):
-        notices.send_password_link(rep.id, house())
+    if relay:
+        notices.ask_for_password(email, house())
         house().bell.ring()
     return hx.fragment("auth/forgotten.html", relay=relay, email=email, wrong="", asked=True)
 

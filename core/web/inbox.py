@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 
 from core.errors import NotAllowed
-from core.store import threads, undo
+from core.store import search, threads, undo
 from core.store.fields import to_micros
 from core.store.rows import ThreadRow
 from core.web import access, hx
@@ -47,7 +47,8 @@ def page() -> Response:
     found = threads.page(viewer(), place["tab"], cursor, PAGE, q=place["q"] or None)
     newest = max((_place_of(row) for row in found.items), default=(0, 0))
     return hx.render(
-        "inbox/page.html", "inbox/_more.html" if cursor else "inbox/_list.html", found=found, tabs=_tabs(), newest=f"{newest[0]}-{newest[1]}", cursor=cursor, counts=rail_counts(), **place
+        "inbox/page.html", "inbox/_more.html" if cursor else "inbox/_list.html", found=found, tabs=_tabs(), newest=f"{newest[0]}-{newest[1]}", cursor=cursor, counts=rail_counts(),
+        asks_for_held=search.asks_for_held(viewer(), place["q"]), **place
     )  # fmt: skip
 
 

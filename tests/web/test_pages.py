@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -181,6 +183,16 @@ def test_where_is_my_mail_answers_within_what_the_asker_may_see(world: World, ma
     assert "Nothing like that has reached Dropcopy" in world.client("ben").get("/find?subject=Private").text
 
 
+def test_a_search_for_held_mail_says_where_it_is(world: World, mail: SimpleNamespace) -> None:
+    admin = world.client("cleo").get("/inbox?q=chairs is:held").text
+    assert "Held mail stands in no conversation yet" in admin
+    assert re.search(r'<a href="/held">\d+ mails? waits? there</a>', admin)
+    assert "No mail fits" not in admin
+    ben = world.client("ben").get("/inbox?q=is:held").text
+    assert '<a href="/held">Nothing waits there for you</a>' in ben
+    assert "Held mail stands in" not in world.client("ben").get("/inbox?q=held").text
+
+
 def test_a_record_has_an_address_of_its_own_and_can_get_another(world: World, mail: SimpleNamespace) -> None:
     client = world.client("ana")
     address = re.search(r'value="(r-\w+@drop\.example)"', client.get(f"/deals/{world.desks}").text)[1]
@@ -324,6 +336,27 @@ def test_a_forgotten_password_tells_nobody_who_has_an_account(world: World, mail
     answers = [world.post(client, "/forgotten", email=email) for email in ("ana@sales.example", "nobody@sales.example")]
     assert [answer.status_code for answer in answers] == [200, 200]
     assert world.post(client, "/forgotten", email="nonsense").status_code == 422
+
+
+def test_asking_for_a_password_is_the_same_work_for_an_account_and_for_nobody(world: World, mail: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    settings = world.house.settings.model_copy(update={"relay_url": "smtp://127.0.0.1:9"})
+    monkeypatch.setitem(world.app.extensions, "dropcopy", replace(world.house, settings=settings))
+    client = world.client()
+    client.get("/forgotten")
+
+    def work_for(email: str) -> tuple[str, list[str]]:
+        caplog.clear()
+        with caplog.at_level(logging.DEBUG, "peewee"):
+            answer = world.post(client, "/forgotten", email=email)
+        return answer.text.replace(email, ""), [record.msg[0] for record in caplog.records if record.name == "peewee"]
+
+    work_for("warm@sales.example")
+    for email in ("ana@sales.example", "cleo@sales.example"):
+        page, statements = work_for(email)
+        assert any("notice" in statement for statement in statements)
+        other_page, other_statements = work_for("nobody" + email)
+        assert statements == other_statements
+        assert re.sub(r'content="[^"]*"|value="[^"]*"|nonce="[^"]*"|\{[^}]*\}', "", page) == re.sub(r'content="[^"]*"|value="[^"]*"|nonce="[^"]*"|\{[^}]*\}', "", other_page).replace("nobody", "")
 
 
 def test_an_admin_trusts_the_sender_of_a_mail_that_nobody_knew(world: World, mail: SimpleNamespace) -> None:
