@@ -49,7 +49,8 @@
     for (const one of Array.isArray(list) ? list : [list]) toast(one);
   });
   body.addEventListener("htmx:responseError", (event) => {
-    const status = event.detail.xhr.status;
+    const { status } = event.detail.xhr;
+    if (event.detail.xhr.getResponseHeader("HX-Trigger")?.includes('"toast"')) return; // the answer says its own sentence
     toast({ text: status === 429 ? body.dataset.slowWord : body.dataset.wrongWord, kind: "wrong" });
   });
   body.addEventListener("htmx:sendError", () => toast({ text: body.dataset.offlineWord, kind: "wrong" }));
@@ -145,6 +146,29 @@
     else if (root.closest?.("details.menu[open]")) $(".finder input", root)?.focus();
     tellSelected();
   });
+
+  /* --- what can be done with a row: a copy beside each, because fifty in the page would be half of it ------------- */
+
+  function dress(root) {
+    const pattern = $("#acts")?.content.firstElementChild;
+    const items = root.matches?.("li[data-may]") ? [root] : $$("li[data-may]", root);
+    for (const item of pattern ? items : []) {
+      const row = $(".row", item);
+      if (!row || $(".acts", row)) continue;
+      const acts = pattern.cloneNode(true);
+      $$("[data-if]", acts).forEach((part) => { if (!item.dataset.may.includes(part.dataset.if)) part.remove(); });
+      for (const part of $$("*", acts)) {
+        for (const { name, value } of [...part.attributes]) {
+          const own = value.replace(/^(\/inbox\/|\/threads\/|#row-)0\b/, `$1${item.id.slice(4)}`);
+          if (own !== value) part.setAttribute(name, own);
+        }
+      }
+      row.append(acts);
+      window.htmx?.process(acts);
+    }
+  }
+  dress(document);
+  body.addEventListener("htmx:load", (event) => dress(event.detail.elt));
 
   /* --- the live version ----------------------------------------------------------------------------------------- */
 

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterable
 
 from core.errors import BadInput
-from core.mail.addresses import without_plus_tag
+from core.mail.addresses import normalise, without_plus_tag
 from core.reasons import N_
 from core.store.company import Company, beat, change_company, company
 from core.store.database import write
@@ -24,17 +24,29 @@ def normal(address: str) -> str:
     return address.strip().strip("<>").rstrip(".").lower()
 
 
-def _write_out(template: str, settings: Company, token: str = "") -> str:
+def _write_out(name: str, settings: Company, token: str = "") -> str:
+    """The address that a template makes, by the name of its setting. Raises BadInput."""
     try:
-        return normal(template.format(slug=settings.slug, domain=settings.mail_domain, token=token, mailbox=settings.mailbox))
-    except (KeyError, IndexError, ValueError):
-        raise BadInput("template", N_("use only {slug}, {domain}, {token} and {mailbox} between braces")) from None
+        made: str = getattr(settings, name).format(slug=settings.slug, domain=settings.mail_domain, token=token, mailbox=settings.mailbox)
+    except (KeyError, IndexError, ValueError, AttributeError):
+        raise BadInput(name, N_("use only {slug}, {domain}, {token} and {mailbox} between braces")) from None
+    return normal(made)
+
+
+def _check_templates(settings: Company) -> None:
+    """Each template makes an address, and each record gets one of its own. Raises BadInput that names the template."""
+    for name in ("bcc_template", "forward_template", "record_template"):
+        made = _write_out(name, settings, "one")
+        if normalise(made) is None:
+            raise BadInput(name, N_("this makes “%(made)s”, which is no e-mail address"), made=made[:100])
+    if made == _write_out("record_template", settings, "other"):
+        raise BadInput("record_template", N_("it must hold {token}, so that each record has an address of its own"))
 
 
 def universal(settings: Company | None = None) -> tuple[str, str]:
     """The BCC address and the forwarding address of the company, as they are now."""
     settings = settings or company()
-    return _write_out(settings.bcc_template, settings), _write_out(settings.forward_template, settings)
+    return _write_out("bcc_template", settings), _write_out("forward_template", settings)
 
 
 def _enter(address: str, kind: str, seal: Seal, now: dt.datetime, record_id: int | None = None) -> None:
@@ -56,6 +68,7 @@ def enter_universal(seal: Seal, now: dt.datetime) -> None:
     settings = company()
     until = now + dt.timedelta(days=settings.grace_days)
     bcc, forward = universal(settings)
+    _check_templates(settings)
     if bcc == forward:
         raise BadInput("forward_template", N_("the forwarding address must differ from the BCC address"))
     with write():
@@ -146,7 +159,7 @@ def _fresh(record_id: int, seal: Seal, now: dt.datetime) -> str:
     with write():
         if Record.select().where(Record.id == record_id).first() is None:
             raise BadInput("record", N_("there is no such record"))
-        address = _write_out(settings.record_template, settings, fresh_token())
+        address = _write_out("record_template", settings, fresh_token())
         _enter(address, "record", seal, now, record_id)
         DropAddress.update(record=record_id).where(DropAddress.lookup == seal.lookup(address)).execute()
     return address

@@ -7,10 +7,11 @@ import importlib
 import pkgutil
 from typing import Any
 
-from flask import Flask, g, request
+from flask import Flask, abort, g, request
 from flask.sessions import SecureCookieSessionInterface
 from flask_wtf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import IntegerConverter
 
 from core.house import House
 from core.pipeline import make_fence
@@ -27,6 +28,12 @@ class _Sessions(SecureCookieSessionInterface):
         return super().get_cookie_secure(app) or request.is_secure
 
 
+class _Ids(IntegerConverter):
+    """The number in an address: what fits no column of the database is no id, so there is nothing at that address."""
+
+    regex = r"\d{1,18}"
+
+
 def _configure(app: Flask, house: House) -> None:
     app.config.update(
         SECRET_KEY=house.seal.session_key,
@@ -39,6 +46,7 @@ def _configure(app: Flask, house: House) -> None:
         WTF_CSRF_TIME_LIMIT=None,  # the token lives as long as the session it is bound to
     )
     app.session_interface = _Sessions()
+    app.url_map.converters["int"] = _Ids
     if house.settings.trusted_proxies:
         hops = house.settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
@@ -57,6 +65,8 @@ def _around(app: Flask, csrf: CSRFProtect) -> None:
             if request.max_content_length is None:
                 request.max_content_length = FORM_LIMIT
             csrf.protect()
+            if any("\x00" in text for _name, text in request.form.items(multi=True)):
+                abort(400)  # no person types a NUL, and PostgreSQL keeps none
 
     def close_connections(error: BaseException | None) -> None:
         block: Any = g.pop("connections", None)

@@ -20,7 +20,7 @@ from core.store.models import Rep, SenderAddress, TeamAddress
 from core.store.reps import address_of
 from core.web import access, auth, hx
 from core.web.access import signed_in
-from core.web.frame import house, me, now, plain_gettext
+from core.web.frame import complaint, house, me, now
 from core.web.limits import too_many
 
 pages = Blueprint("account", __name__, url_prefix="/account")
@@ -168,7 +168,7 @@ def password() -> Response:
     try:
         fresh = passwords.check_strength(request.form.get("password", ""))
     except BadInput as error:
-        return _render(422, "password", _("Please mend this: %(sentence)s.", sentence=plain_gettext(error.sentence)))
+        return _render(422, "password", complaint(error))
     if fresh != request.form.get("again", ""):
         return _render(422, "again", _("The two new passwords differ."))
     Rep.update(password_hash=passwords.hash_password(fresh), session_epoch=Rep.session_epoch + 1).where(Rep.id == rep.id).execute()

@@ -18,7 +18,7 @@ from core.store import one_time, passwords, reps
 from core.store.database import write
 from core.store.models import OneTimeLink, Rep
 from core.web import access, hx
-from core.web.frame import house, me, now, plain_gettext
+from core.web.frame import complaint, house, me, now
 from core.web.limits import too_many
 
 pages = Blueprint("auth", __name__)
@@ -154,7 +154,7 @@ def reset(token: str) -> Response:
     found = _living("password", token)
     if found is None:
         return hx.fragment("auth/link_gone.html", 404)
-    return hx.fragment("auth/reset.html", rep=found.rep, token=token, wrong="")
+    return hx.fragment("auth/reset.html", rep=found.rep, token=token, where="", wrong="")
 
 
 @pages.post("/reset/<token>")
@@ -168,7 +168,7 @@ def set_password(token: str) -> Response:
             raise BadInput("again", N_("the two passwords differ"))
         password = passwords.check_strength(request.form.get("password", ""))
     except BadInput as error:
-        return hx.fragment("auth/reset.html", 422, rep=found.rep, token=token, wrong=plain_gettext(error.sentence))
+        return hx.fragment("auth/reset.html", 422, rep=found.rep, token=token, where=error.where, wrong=complaint(error))
     if one_time.use(token, "password", house().seal, now()) is None:
         return hx.fragment("auth/link_gone.html", 404)
     hashed = passwords.hash_password(password)

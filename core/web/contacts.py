@@ -13,7 +13,8 @@ from core.store.people import ContactView
 from core.web import hx
 from core.web.access import signed_in
 from core.web.creating import create
-from core.web.frame import house, plain_gettext, viewer
+from core.web.frame import complaint, house, viewer
+from core.web.refusals import number
 
 pages = Blueprint("contacts", __name__, url_prefix="/contacts")
 
@@ -24,21 +25,21 @@ def page() -> Response:
     return _list()
 
 
-def _list(status: int = 200, wrong: str = "", values: dict[str, str] | None = None) -> Response:
+def _list(status: int = 200, where: str = "", wrong: str = "") -> Response:
     q = request.args.get("q", "").strip()[:200]
     found = people.contacts(request.args.get("cursor") or None, 50, q=q or None)
     names = {one.id: one.name for one in (people.get_organisation(i) for i in {c.organisation for c in found.items if c.organisation}) if one}
-    return hx.render("contacts/list.html", "contacts/list.html", status, found=found, q=q, organisations=names, wrong=wrong, values=values or {})
+    return hx.render("contacts/list.html", "contacts/list.html", status, found=found, q=q, organisations=names, where=where, wrong=wrong)
 
 
 @pages.post("")
 @signed_in
 def add() -> Response:
-    values = {name: request.form.get(name, "").strip()[:500] for name in ("title", "address")}
+    values = {name: request.form.get(name, "").strip() for name in ("title", "address")}
     try:
         made = create("contact", values)
     except BadInput as error:
-        return _list(422, plain_gettext(error.sentence), values)
+        return _list(422, {"name": "title", "addresses": "address"}.get(error.where.partition(".")[0], error.where), complaint(error))
     hx.toast(_("Created."))
     return hx.redirect(url_for("contacts.show", contact_id=made))
 
@@ -81,26 +82,31 @@ def change(contact_id: int) -> Response:
             changes["organisation"] = _organisation(request.form["organisation"])
         people.update_contact(viewer(), contact.id, changes)
     except BadInput as error:
-        return _show(contact, 422, error.where.partition(".")[0], plain_gettext(error.sentence))
+        return _show(contact, 422, error.where.partition(".")[0], complaint(error))
     hx.toast(_("Saved."))
     return hx.redirect(url_for("contacts.show", contact_id=contact.id))
 
 
 def _organisation(name: str) -> int | None:
     """The organisation of this name, made when there is none; None for an empty name."""
-    wanted = " ".join(name.split())[:300]
+    wanted = " ".join(name.split())
     if not wanted:
         return None
     known = next((one for one in links.targets(wanted, ("organisation",), 20) if one.title.casefold() == wanted.casefold()), None)
-    return known.id if known else create("organisation", {"title": wanted})
+    if known:
+        return known.id
+    try:
+        return create("organisation", {"title": wanted})
+    except BadInput as error:
+        raise BadInput("organisation", error.sentence) from None
 
 
 @pages.post("/<int:contact_id>/merge")
 @signed_in
 def merge(contact_id: int) -> Response:
     """Make another contact part of this one."""
-    text = request.form.get("other", "")
-    token = people.merge(viewer(), contact_id, int(text)) if text.isascii() and text.isdigit() else None
+    other = number(request.form.get("other"))
+    token = people.merge(viewer(), contact_id, other) if other is not None else None
     if token is None:
         abort(404)
     hx.toast(_("The two are one contact now."), url_for("inbox.take_back", token=token))

@@ -8,6 +8,7 @@ from typing import Any
 from core.store import people, records
 from core.types import RECORD_KINDS
 from core.web.frame import house, viewer
+from core.web.refusals import number
 
 
 def create(kind: str, values: Mapping[str, str], contact_ids: Sequence[int] = ()) -> int:
@@ -16,14 +17,10 @@ def create(kind: str, values: Mapping[str, str], contact_ids: Sequence[int] = ()
     values: `title` (the name, for people and organisations), `address`, `domain`, `organisation` (an id or "").
     """
     if kind in RECORD_KINDS:
-        wanted: dict[str, Any] = {"title": values.get("title"), "contacts": list(contact_ids), "organisation": _id(values.get("organisation"))}
+        wanted: dict[str, Any] = {"title": values.get("title"), "contacts": list(contact_ids), "organisation": number(values.get("organisation"))}
         return records.create(viewer(), kind, wanted, house().seal).id
     if kind == "contact":
         addresses = [values["address"]] if values.get("address") else []
-        return people.create_contact(viewer(), {"name": values.get("title"), "addresses": addresses, "organisation": _id(values.get("organisation"))}).id
+        return people.create_contact(viewer(), {"name": values.get("title"), "addresses": addresses, "organisation": number(values.get("organisation"))}).id
     domains = [values["domain"]] if values.get("domain") else []
     return people.create_organisation(viewer(), {"name": values.get("title"), "domains": domains}).id
-
-
-def _id(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() else None

@@ -17,7 +17,7 @@ from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from werkzeug.datastructures import MultiDict
 
-from core.errors import said
+from core.errors import BadInput
 from core.reasons import Gettext
 from core.store.complaints import sentence_of
 
@@ -167,10 +167,10 @@ def read(model: type[BaseModel] | None, form: MultiDict[str, str], prefix: str =
     return found
 
 
-def complaints(error: ValidationError, gettext: Gettext = str) -> dict[str, str]:
-    """The first sentence for each field, in the reader's language."""
-    found: dict[str, str] = {}
+def complaints(error: ValidationError) -> dict[str, BadInput]:
+    """The first complaint about each field."""
+    found: dict[str, BadInput] = {}
     for one in error.errors():
         name = str(one["loc"][0]) if one["loc"] else ""
-        found.setdefault(name, said(sentence_of(one), gettext))
+        found.setdefault(name, BadInput(name, sentence_of(one)))
     return found

@@ -30,7 +30,7 @@ from core.store import drops, threads, visibility
 from core.store.models import Rep
 from core.store.threads import Counts
 from core.store.visibility import Viewer, viewer_of
-from core.web import access, hx
+from core.web import access, hx, refusals
 from core.web.reading import Rereader
 
 PAGE_POLICY = (
@@ -139,8 +139,16 @@ def shortly(moment: dt.datetime | None) -> Markup:
     """A moment as short as it can be understood, with the exact one beside it: 14:05, 3 Nov, 3 Nov 2025."""
     if moment is None:
         return Markup("")
-    zone, language = _zone(), str(flask_babel.get_locale())
-    return _short(moment.replace(second=0, microsecond=0), now().astimezone(zoneinfo.ZoneInfo(zone)).date(), zone, language)
+    return _short(moment.replace(second=0, microsecond=0), *_clock())
+
+
+def _clock() -> tuple[dt.date, str, str]:
+    """The reader's day, zone and language, looked up once a request."""
+    if "clock" not in g:
+        zone = _zone()
+        g.clock = now().astimezone(zoneinfo.ZoneInfo(zone)).date(), zone, str(flask_babel.get_locale())
+    found: tuple[dt.date, str, str] = g.clock
+    return found
 
 
 @functools.lru_cache(4096)
@@ -367,6 +375,12 @@ def policy_words(name: str) -> str:
 # --- errors -------------------------------------------------------------------------------------------------------
 
 
+def complaint(error: BadInput) -> str:
+    """The whole sentence, for beside the field: most errors name the remedy alone."""
+    text = plain_gettext(error.sentence)
+    return text if error.sentence.endswith(".") else _("Please mend this: %(sentence)s.", sentence=text)
+
+
 def _wants_json() -> bool:
     return access.without_cookie()
 
@@ -376,7 +390,12 @@ def on_http_error(error: HTTPException) -> Any:
     if _wants_json() or error.response is not None:
         return error
     code = error.code or 500
-    heading, text = {
+    heading, text = _what_happened(code)
+    return _error_page(code, heading, text)
+
+
+def _what_happened(code: int) -> tuple[str, str]:
+    return {
         400: (_("That request could not be understood"), _("Go back, reload the page and try again.")),
         404: (_("There is nothing here"), _("It was deleted, it never existed, or it belongs to somebody who has not shared it.")),
         405: (_("That cannot be done here"), _("Go back and use the buttons of the page.")),
@@ -384,24 +403,31 @@ def on_http_error(error: HTTPException) -> Any:
         429: (_("Too many tries"), _("Wait a few minutes and try again.")),
         503: (_("The mail could not be read just now"), _("Reading it took too long, so it was stopped; nothing else waits for it. Download the raw mail instead, or try again in a moment.")),
     }.get(code, (_("Something went wrong on our side"), _("It is written in the log. Try again in a moment; nothing was lost.")))
+
+
+def _error_page(code: int, heading: str, text: str) -> Response:
+    """The page; for a part of a page nothing is swapped, and the sentence comes as a toast."""
+    if hx.wants_partial():
+        hx.toast(text, kind="wrong")
+        return hx.reswap(make_response(render_template("error.html", heading=heading, text=text, code=code), code), "none")
     return make_response(render_template("error.html", heading=heading, text=text, code=code), code)
 
 
 def on_bad_csrf(error: CSRFError) -> Any:
     text = _("This page was open for too long, or you signed in elsewhere meanwhile. Reload it and try again.")
-    return make_response(render_template("error.html", heading=_("The page is out of date"), text=text, code=400), 400)
+    return _error_page(400, _("The page is out of date"), text)
 
 
 def on_not_allowed(error: NotAllowed) -> Any:
     if _wants_json():
         raise error
-    return make_response(render_template("error.html", heading=_("That is not yours to change"), text=plain_gettext(error.sentence), code=403), 403)
+    return _error_page(403, _("That is not yours to change"), plain_gettext(error.sentence))
 
 
 def on_bad_input(error: BadInput) -> Any:
     if _wants_json():
         raise error
-    return make_response(render_template("error.html", heading=_("That cannot be taken"), text=plain_gettext(error.sentence), code=422), 422)
+    return _error_page(422, _("That cannot be taken"), complaint(error))
 
 
 # --- all together -------------------------------------------------------------------------------------------------
@@ -415,7 +441,7 @@ def install(app: Flask) -> None:
     app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update({"_": page_text, "gettext": page_text, "ngettext": page_ntext})
     app.jinja_env.globals.update(
-        words=plain_gettext, asset=asset, sign=sign, csp_nonce=nonce, icon=icon, sentence=sentence, remedy=remedy, toasts=toasts, is_admin=is_admin, csrf=csrf_field, theme=_theme,
+        words=plain_gettext, typed=refusals.typed, ticked=refusals.ticked, asset=asset, sign=sign, csp_nonce=nonce, icon=icon, sentence=sentence, remedy=remedy, toasts=toasts, is_admin=is_admin, csrf=csrf_field, theme=_theme,
         density=_density, get_locale_name=_language, universal_addresses=universal_addresses, policy_words=policy_words, rail_counts=rail_counts, rail_here=rail_here,
         live_version=lambda: visibility.live_version(viewer()),
         KIND_ICONS=KIND_ICONS, KIND_NAMES=KIND_NAMES, KIND_PATHS=KIND_PATHS,

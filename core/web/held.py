@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, abort, request, url_for
 from flask_babel import gettext as _
 
+from core.errors import BadInput
 from core.store import inbound, outcomes, reps, retention, strangers
 from core.store.company import beat
 from core.store.database import write
@@ -17,7 +18,8 @@ from core.store.reps import address_of
 from core.store.visibility import note
 from core.web import hx
 from core.web.access import admin_only, signed_in
-from core.web.frame import house, is_admin, me, now, viewer
+from core.web.frame import complaint, house, is_admin, me, now, viewer
+from core.web.refusals import number
 from core.web.threads import disposition, mail_file
 
 pages = Blueprint("held", __name__)
@@ -76,13 +78,15 @@ def raw(inbound_id: int) -> Response:
 @signed_in
 def release(inbound_id: int) -> Response:
     """Log it by a person's word, perhaps as the mail of a rep whom an admin names."""
-    text = request.form.get("rep", "")
-    rep_id = int(text) if text.isascii() and text.isdigit() else None
+    rep_id = number(request.form.get("rep"))
     view = _inbound(inbound_id)
     trusted = is_admin() and request.form.get("trust") == "1"
     if trusted and (rep_id is None or address_of(view.sender) is None):
         return _show(view, 422, _("Name the rep whose address this is: mail from it is logged as theirs from now on."))
-    done = outcomes.release(viewer(), inbound_id, rep_id)
+    try:
+        done = outcomes.release(viewer(), inbound_id, rep_id)
+    except BadInput as error:
+        return _show(view, 422, complaint(error))
     if done is None or not trusted or rep_id is None:
         return _done(done, _("Released. It is logged within seconds."))
     _trust(rep_id, view.sender.lower())

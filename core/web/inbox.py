@@ -16,6 +16,7 @@ from core.web import access, hx
 from core.web.access import signed_in
 from core.web.frame import now, rail_counts, viewer
 from core.web.links import Question, link_from_form
+from core.web.refusals import number, numbers
 
 pages = Blueprint("inbox", __name__)
 
@@ -58,7 +59,7 @@ def new() -> Response:
     """The pill: how many conversations are newer than the newest one that the reader sees."""
     place = _place()
     since = request.args.get("since", "")[:60]
-    edge = tuple(int(part) for part in since.split("-") if part.isascii() and part.isdigit())
+    edge = tuple(found for found in map(number, since.split("-")) if found is not None)
     rows = threads.page(viewer(), place["tab"], None, PAGE, q=place["q"] or None).items
     fresh = [row for row in rows if _place_of(row) > edge]
     return hx.fragment("inbox/_pill.html", fresh=len(fresh), since=since, **place)
@@ -141,7 +142,7 @@ def say_archived(token: str, count: int, away: bool) -> None:
 def many() -> Response:
     """The bulk bar: archive, share, make private or delete what is selected."""
     act = request.form.get("act", "")
-    ids = [int(text) for text in request.form.getlist("thread")[:500] if text.isascii() and text.isdigit()]
+    ids = numbers("thread", 500)
     rows = [row for row in (threads.row(viewer(), ident) for ident in ids) if row is not None]
     if not rows:
         hx.toast(_("Select at least one conversation first."), kind="wrong")

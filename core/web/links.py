@@ -18,7 +18,8 @@ from core.types import LINK_KINDS
 from core.web import hx
 from core.web.access import signed_in
 from core.web.creating import create
-from core.web.frame import house, plain_gettext, viewer
+from core.web.frame import complaint, house, viewer
+from core.web.refusals import number
 
 pages = Blueprint("links", __name__)
 
@@ -48,14 +49,14 @@ def title_of(kind: str, target_id: int) -> str:
 
 def link_from_form(thread_id: int) -> Question | None:
     """Link what the form names; a question when something must be replaced first. 404 for what is not there."""
-    kind, text = request.form.get("kind", ""), request.form.get("id", "")
-    if kind not in LINK_KINDS or not (text.isascii() and text.isdigit()):
+    kind, target_id = request.form.get("kind", ""), number(request.form.get("id"))
+    if kind not in LINK_KINDS or target_id is None:
         abort(404)
-    found = links.link(viewer(), thread_id, kind, int(text), replace=request.form.get("replace") == "1", exclusive=is_exclusive())
+    found = links.link(viewer(), thread_id, kind, target_id, replace=request.form.get("replace") == "1", exclusive=is_exclusive())
     if found is None:
         abort(404)
     if isinstance(found, Conflict):
-        return Question(kind, int(text), title_of(kind, int(text)), found.present.title)
+        return Question(kind, target_id, title_of(kind, target_id), found.present.title)
     _say_linked(found)
     return None
 
@@ -72,7 +73,7 @@ def panel_context(thread_id: int, talk: Conversation | None = None) -> dict[str,
     from core.web.threads import conversation
 
     talk = talk or conversation(thread_id)
-    return {"talk": talk, "row": talk.row, "exclusive": is_exclusive(), "question": None, "making": None, "found": None, "find": "", "values": {}, "wrong": ""}
+    return {"talk": talk, "row": talk.row, "exclusive": is_exclusive(), "question": None, "making": None, "found": None, "find": "", "values": {}, "where": "", "wrong": ""}
 
 
 def panel(thread_id: int, status: int = 200, **more: Any) -> Response:
@@ -135,6 +136,9 @@ def link(thread_id: int) -> Response:
 @signed_in
 def unlink(thread_id: int, link_id: int) -> Response:
     token = links.unlink(viewer(), thread_id, link_id)
+    if token is None and hx.wants_partial() and threads.row(viewer(), thread_id) is not None:
+        hx.toast(_("This link is gone already: somebody else has removed it meanwhile."), kind="wrong")
+        return panel(thread_id)
     if token is None:
         abort(404)
     hx.toast(_("The link is removed. No policy brings it back; you can link it again by hand."), url_for("inbox.take_back", token=token))
@@ -153,11 +157,12 @@ def make(thread_id: int) -> Response:
     row = threads.row(viewer(), thread_id)
     if row is None:
         abort(404)
-    values = {name: request.form.get(name, "").strip()[:500] for name in ("title", "address", "domain")}
+    values = {name: request.form.get(name, "").strip() for name in ("title", "address", "domain")}
     try:
         target_id = create(kind, values, people_of(thread_id))
     except BadInput as error:
-        return panel(thread_id, 422, making=kind, values=values, wrong=plain_gettext(error.sentence))
+        where = {"name": "title", "addresses": "address", "domains": "domain"}.get(error.where.partition(".")[0], error.where)
+        return panel(thread_id, 422, making=kind, values=values, where=f"new-{where}", wrong=complaint(error))
     found = links.link(viewer(), thread_id, kind, target_id, exclusive=is_exclusive())
     if found is None:
         abort(404)

@@ -11,7 +11,7 @@ from core.store.people import OrganisationView
 from core.web import hx
 from core.web.access import signed_in
 from core.web.creating import create
-from core.web.frame import house, plain_gettext, viewer
+from core.web.frame import complaint, house, viewer
 
 pages = Blueprint("organisations", __name__, url_prefix="/organisations")
 
@@ -22,20 +22,20 @@ def page() -> Response:
     return _list()
 
 
-def _list(status: int = 200, wrong: str = "", values: dict[str, str] | None = None) -> Response:
+def _list(status: int = 200, where: str = "", wrong: str = "") -> Response:
     q = request.args.get("q", "").strip()[:200]
     found = people.organisations(request.args.get("cursor") or None, 50, q=q or None)
-    return hx.render("organisations/list.html", "organisations/list.html", status, found=found, q=q, wrong=wrong, values=values or {})
+    return hx.render("organisations/list.html", "organisations/list.html", status, found=found, q=q, where=where, wrong=wrong)
 
 
 @pages.post("")
 @signed_in
 def add() -> Response:
-    values = {name: request.form.get(name, "").strip()[:500] for name in ("title", "domain")}
+    values = {name: request.form.get(name, "").strip() for name in ("title", "domain")}
     try:
         made = create("organisation", values)
     except BadInput as error:
-        return _list(422, plain_gettext(error.sentence), values)
+        return _list(422, {"name": "title", "domains": "domain"}.get(error.where.partition(".")[0], error.where), complaint(error))
     hx.toast(_("Created."))
     return hx.redirect(url_for("organisations.show", organisation_id=made))
 
@@ -69,7 +69,7 @@ def change(organisation_id: int) -> Response:
     try:
         people.update_organisation(viewer(), organisation_id, {"name": request.form.get("name", ""), "domains": domains})
     except BadInput as error:
-        return _show(organisation, 422, error.where.partition(".")[0], plain_gettext(error.sentence))
+        return _show(organisation, 422, error.where.partition(".")[0], complaint(error))
     hx.toast(_("Saved."))
     return hx.redirect(url_for("organisations.show", organisation_id=organisation_id))
 

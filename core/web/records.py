@@ -18,8 +18,9 @@ from core.web import hx
 from core.web.access import signed_in
 from core.web.account import qr
 from core.web.creating import create
-from core.web.frame import house, now, plain_gettext, viewer
+from core.web.frame import complaint, house, now, viewer
 from core.web.links import is_exclusive
+from core.web.refusals import number, numbers
 
 pages = Blueprint("records", __name__)
 
@@ -44,7 +45,7 @@ def page(noun: str) -> Response:
     return _list(noun)
 
 
-def _list(noun: str, status_code: int = 200, wrong: str = "", values: dict[str, str] | None = None) -> Response:
+def _list(noun: str, status_code: int = 200, where: str = "", wrong: str = "") -> Response:
     kind = KINDS[noun]
     status, q = request.args.get("status", "open"), request.args.get("q", "").strip()[:200]
     if status not in (*STATUSES[kind], "any"):
@@ -52,7 +53,7 @@ def _list(noun: str, status_code: int = 200, wrong: str = "", values: dict[str, 
     found = records.page(kind, house().seal, request.args.get("cursor") or None, 50, q=q or None, status=None if status == "any" else status)
     return hx.render(
         "records/list.html", "records/list.html", status_code, noun=noun, kind=kind, found=found, q=q, status=status, statuses=STATUSES[kind],
-        people=_people_of(found.items), organisations=_organisations(found.items), wrong=wrong, values=values or {}, **_words(),
+        people=_people_of(found.items), organisations=_organisations(found.items), where=where, wrong=wrong, **_words(),
     )  # fmt: skip
 
 
@@ -70,11 +71,11 @@ def _organisations(items: list[RecordView]) -> dict[int, str]:
 @pages.post(f"/{NOUN}")
 @signed_in
 def add(noun: str) -> Response:
-    values = {"title": request.form.get("title", "").strip()[:500]}
+    values = {"title": request.form.get("title", "").strip()}
     try:
         made = create(KINDS[noun], values)
     except BadInput as error:
-        return _list(noun, 422, plain_gettext(error.sentence), values)
+        return _list(noun, 422, error.where, complaint(error))
     hx.toast(_("Created. Its own BCC address is beside it."))
     return hx.redirect(url_for("records.show", noun=noun, record_id=made))
 
@@ -116,12 +117,11 @@ def change(noun: str, record_id: int) -> Response:
     _record(noun, record_id)
     changes: dict[str, Any] = {name: request.form[name] for name in ("title", "status") if name in request.form}
     if "organisation" in request.form:
-        text = request.form["organisation"]
-        changes["organisation"] = int(text) if text.isascii() and text.isdigit() else None
+        changes["organisation"] = number(request.form["organisation"])
     try:
         records.update(viewer(), KINDS[noun], record_id, changes, house().seal)
     except BadInput as error:
-        return _show(noun, record_id, 422, error.where, plain_gettext(error.sentence))
+        return _show(noun, record_id, 422, error.where, complaint(error))
     hx.toast(_("Saved."))
     return hx.redirect(url_for("records.show", noun=noun, record_id=record_id))
 
@@ -140,12 +140,12 @@ def delete(noun: str, record_id: int) -> Response:
 def add_person(noun: str, record_id: int) -> Response:
     """Put a contact on the record: a known one by address or id, a new one by address."""
     record = _record(noun, record_id)
-    text, address = request.form.get("contact", ""), request.form.get("address", "").strip()[:320]
+    contact_id, address = number(request.form.get("contact")), request.form.get("address", "").strip()[:320]
     try:
-        contact_id = int(text) if text.isascii() and text.isdigit() else people.ensure_contact(address)[0]
+        contact_id = people.ensure_contact(address)[0] if contact_id is None else contact_id
         records.update(viewer(), record.kind, record_id, {"contacts": [*record.contacts, contact_id]}, house().seal)
     except BadInput as error:
-        return _show(noun, record_id, 422, "address", plain_gettext(error.sentence))
+        return _show(noun, record_id, 422, "address", complaint(error))
     hx.toast(_("Added."))
     return hx.redirect(url_for("records.show", noun=noun, record_id=record_id))
 
@@ -194,7 +194,7 @@ def find(noun: str, record_id: int) -> Response:
 def link(noun: str, record_id: int) -> Response:
     """Link conversations to this record: one, or several earlier ones at once."""
     record = _record(noun, record_id)
-    ids = [int(text) for text in request.form.getlist("thread")[:100] if text.isascii() and text.isdigit()]
+    ids = numbers("thread", 100)
     replace = request.form.get("replace") == "1"
     done: list[str] = []
     for thread_id in ids:

@@ -15,13 +15,14 @@ from core.errors import BadInput
 from core.reasons import N_
 from core.store import drops, reps, tokens
 from core.store import never_log as listed
-from core.store.company import MEGABYTE, beat, change_company, company
+from core.store.company import MEGABYTE, beat, change_company, company, forget_cache
 from core.store.database import write
 from core.store.models import Audit, Rep, SenderAddress, TeamAddress
 from core.store.visibility import note
 from core.web import auth, forms, hx
 from core.web.access import admin_only
-from core.web.frame import house, me, now, plain_gettext, viewer
+from core.web.frame import complaint, house, me, now, plain_gettext, viewer
+from core.web.refusals import number
 
 pages = Blueprint("settings", __name__, url_prefix="/settings")
 
@@ -79,7 +80,8 @@ def save_company() -> Response:
             drops.set_slug(form.get("slug", company().slug), house().seal, now())
             _note("settings-changed", names=sorted(changes))
     except BadInput as error:
-        return _company(422, error.where, plain_gettext(error.sentence))
+        forget_cache()  # of what was half-way changed and is taken back
+        return _company(422, error.where, complaint(error))
     return _saved("settings.page", _("Saved. Addresses that changed go on working in their old form for %(days)s days.", days=company().grace_days))
 
 
@@ -106,7 +108,7 @@ def _policy(shown: str, status: int = 200, wrong: dict[str, str] | None = None, 
         name: forms.fields(one.options, values if values is not None and name == shown else (chosen.options if name == chosen.name else {}), wrong=wrong if name == shown else None, gettext=plain_gettext)
         for name, one in policies.items()
     }  # fmt: skip
-    return _render("policy", status, policies=list(policies.values()), drawn=drawn, shown=shown, chosen=chosen)
+    return _render("policy", status, complaints=wrong or {}, policies=list(policies.values()), drawn=drawn, shown=shown, chosen=chosen)
 
 
 @pages.post("/policy")
@@ -121,7 +123,7 @@ def save_policy() -> Response:
     try:
         options = chosen.options.model_validate(values).model_dump(mode="json") if chosen.options else {}
     except ValidationError as error:
-        return _policy(name, 422, forms.complaints(error, plain_gettext), values)
+        return _policy(name, 422, {place: complaint(one) for place, one in forms.complaints(error).items()}, values)
     with write():
         change_company({"policy": {"name": name, "options": options}})
         _note("policy-changed", policy=name, options=options)
@@ -153,7 +155,7 @@ def save_limits() -> Response:
             change_company(changes)
             _note("settings-changed", names=sorted(changes))
     except BadInput as error:
-        return _render("limits", 422, error.where, plain_gettext(error.sentence), megabyte=MEGABYTE, extra_signers=form.get("extra_signers", "").splitlines())
+        return _render("limits", 422, error.where, complaint(error), megabyte=MEGABYTE, extra_signers=form.get("extra_signers", "").splitlines())
     return _saved("settings.limits")
 
 
@@ -208,7 +210,7 @@ def add_never_log() -> Response:
     try:
         entry = listed.add(viewer(), request.form.get("pattern", "")[:320])
     except BadInput as error:
-        return _never_log(422, plain_gettext(error.sentence))
+        return _never_log(422, complaint(error))
     return _saved("settings.never_log", _("Mail with %(pattern)s is never logged from now on.", pattern=entry.pattern))
 
 
@@ -285,7 +287,7 @@ def change_rep(rep_id: int) -> Response:
     rep = _rep(rep_id)
     role, status = request.form.get("role", rep.role), request.form.get("status", rep.status)
     if role not in ("admin", "member") or status not in ("active", "suspended"):
-        abort(400)
+        return _people(422, "reps", _("Choose a role and a state of the list."))
     if rep.id == me().id and (role != "admin" or status != "active"):
         return _people(422, "reps", _("You cannot take the rights away from yourself. Another admin can."))
     with write():
@@ -313,8 +315,7 @@ def add_alias() -> Response:
 
 
 def _id(name: str) -> int:
-    text = request.form.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+    return number(request.form.get(name)) or 0
 
 
 @pages.post("/people/addresses/<int:address_id>")
@@ -372,15 +373,22 @@ def remove_team(team_id: int) -> Response:
 @pages.get("/tokens")
 @admin_only
 def token_list() -> Response:
+    return _tokens()
+
+
+def _tokens(status: int = 200, where: str = "", wrong: str = "") -> Response:
     everybody = list(Rep.select().order_by(Rep.name, Rep.email))
-    return _render("tokens", reps=everybody, tokens={rep.id: tokens.of_rep(viewer(), rep.id) for rep in everybody})
+    return _render("tokens", status, where, wrong, reps=everybody, tokens={rep.id: tokens.of_rep(viewer(), rep.id) for rep in everybody})
 
 
 @pages.post("/tokens")
 @admin_only
 def add_token() -> Response:
     """A token acts as its rep. It is shown on the next page, once."""
-    made = tokens.create(viewer(), _id("rep"), request.form.get("name", ""), house().seal)
+    name = request.form.get("name", "")
+    if not name.strip():
+        return _tokens(422, "name", _("Say what the token is for, so that you know later which one to revoke."))
+    made = tokens.create(viewer(), _id("rep"), name, house().seal)
     if made is None:
         abort(404)
     session["shown-token"] = house().seal.close(made[1])

@@ -15,7 +15,7 @@ from core.store.models import Rep
 from core.store.setup import set_up
 from core.web import access, hx
 from core.web.auth import begin_session, client_network
-from core.web.frame import house, now, plain_gettext
+from core.web.frame import complaint, house, now
 from core.web.limits import too_many
 
 pages = Blueprint("setup", __name__)
@@ -50,7 +50,7 @@ def save() -> Response:
             raise BadInput("again", N_("the two passwords differ"))
         set_up(**values, password=password, policies=house().plugins.policies, seal=house().seal, now=now())
     except BadInput as error:
-        return _render(values, 422, error.where.replace("-", "_"), plain_gettext(error.sentence))
+        return _render(values, 422, error.where.replace("-", "_"), complaint(error))
     begin_session(Rep.get(Rep.email == reps.address_of(values["admin_email"])))
     hx.toast(_("Dropcopy is ready. Send your first mail with the address on this page in Bcc."))
     return hx.redirect(url_for("inbox.page"))

@@ -18,7 +18,7 @@ from core.store.visibility import note
 from core.types import Source
 from core.web import forms, hx
 from core.web.access import admin_only
-from core.web.frame import house, now, plain_gettext, reading, viewer
+from core.web.frame import complaint, house, now, plain_gettext, reading, viewer
 from core.web.ingest import MARK
 from core.web.reading import Unreadable
 
@@ -90,7 +90,7 @@ def add(kind: str) -> Response:
     try:
         row = sources.add(source, request.form.get("name", "")[:100], values, house().seal, house())
     except BadInput as error:
-        return _form(kind, None, 422, {error.where.removeprefix("settings.").partition(".")[0]: plain_gettext(error.sentence)}, values)
+        return _form(kind, None, 422, {error.where.removeprefix("settings.").partition(".")[0]: complaint(error)}, values)
     note(viewer(), "source-added", f"source:{row.id}", now(), kind=kind)
     hx.toast(_("The source is added."))
     return hx.redirect(url_for("sources.show", source_id=row.id))
@@ -125,7 +125,7 @@ def change(source_id: int) -> Response:
     try:
         sources.change(row, source, house().seal, name=request.form.get("name", row.name)[:100], values=values)
     except BadInput as error:
-        return _form(source.name, row, 422, {error.where.removeprefix("settings.").partition(".")[0]: plain_gettext(error.sentence)}, values)
+        return _form(source.name, row, 422, {error.where.removeprefix("settings.").partition(".")[0]: complaint(error)}, values)
     note(viewer(), "source-changed", f"source:{row.id}", now())
     hx.toast(_("Saved."))
     return hx.redirect(url_for("sources.show", source_id=row.id))
@@ -158,7 +158,7 @@ def attempt(source_id: int) -> Response:
         hx.toast(plain_gettext(act(context)) or _("It works."))
         sources.note_last(row.id, context)
     except BadInput as error:
-        hx.toast(plain_gettext(error.sentence), kind="wrong")
+        hx.toast(complaint(error), kind="wrong")
     except Exception as error:
         hx.toast(_("It failed: %(error)s", error=f"{type(error).__name__}: {error}"[:300]), kind="wrong")
     return hx.redirect(url_for("sources.show", source_id=row.id))

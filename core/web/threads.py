@@ -22,6 +22,7 @@ from core.web.access import public, signed_in
 from core.web.frame import house, me, now, reading, viewer
 from core.web.inbox import say_archived, say_shared
 from core.web.reading import Unreadable
+from core.web.refusals import numbers
 
 pages = Blueprint("threads", __name__)
 
@@ -142,7 +143,7 @@ def delete(thread_id: int) -> Response:
 @signed_in
 def split(thread_id: int) -> Response:
     """Take the chosen mails into a conversation of their own."""
-    ids = [int(text) for text in request.form.getlist("message")[:500] if text.isascii() and text.isdigit()]
+    ids = numbers("message", 500)
     made = threads.split(viewer(), ids)
     if made is None:
         abort(404)

@@ -17,7 +17,7 @@ from core.store.database import write
 from core.store.visibility import note
 from core.web import hx
 from core.web.access import admin_only
-from core.web.frame import house, me, now, plain_gettext, policy_title, size_in_words, viewer
+from core.web.frame import complaint, house, me, now, policy_title, size_in_words, viewer
 from core.web.settings import settings_page
 
 pages = Blueprint("upkeep", __name__, url_prefix="/settings")
@@ -110,7 +110,7 @@ def test_relay() -> Response:
     try:
         notices.send_test(house().settings, me().email)
     except BadInput as error:
-        return _outgoing(422, plain_gettext(error.sentence))
+        return _outgoing(422, complaint(error))
     hx.toast(_("The relay took a test mail to %(address)s.", address=me().email))
     return hx.redirect(url_for("upkeep.outgoing"))
 
@@ -136,7 +136,7 @@ def save_data() -> Response:
             change_company(changes)
             note(viewer(), "settings-changed", "settings", now(), names=sorted(changes))
     except BadInput as error:
-        return settings_page("data", 422, error.where, plain_gettext(error.sentence), kept=sizes.by_state(), storage=sizes.storage(house().settings), oldest=sizes.oldest())
+        return settings_page("data", 422, error.where, complaint(error), kept=sizes.by_state(), storage=sizes.storage(house().settings), oldest=sizes.oldest())
     hx.toast(_("Saved."))
     return hx.redirect(url_for("upkeep.data"))
 
