@@ -166,3 +166,15 @@ def test_processes_that_start_together_migrate_one_after_the_other(tmp_path: Pat
     for process in started:
         if process.stderr:
             process.stderr.close()
+
+
+def test_no_index_repeats_the_beginning_of_another(settings: Settings) -> None:
+    open_databases(settings)
+    with connected():
+        migrate(settings)
+        for database in (main_db, intake_db):
+            for table in database.get_tables():
+                indexes = database.get_indexes(table)
+                for one in indexes:
+                    longer = [other.name for other in indexes if other is not one and other.columns[: len(one.columns)] == one.columns]
+                    assert one.unique or not longer, f"{table}: {one.name} is the beginning of {longer[0]}"

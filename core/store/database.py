@@ -22,7 +22,8 @@ main_db: Any = DatabaseProxy()
 intake_db: Any = DatabaseProxy()
 
 # `synchronous` is per connection and FULL is what makes an acknowledgement true; 5 s of patience for the other writers.
-_PRAGMAS = {"journal_mode": "wal", "synchronous": "full", "busy_timeout": 5000, "foreign_keys": 1, "cache_size": -16000}
+# 16 MB between two checkpoints in place of 4: a page that many mails touch is then copied back once for four times as many.
+_PRAGMAS = {"journal_mode": "wal", "synchronous": "full", "busy_timeout": 5000, "foreign_keys": 1, "cache_size": -16000, "wal_autocheckpoint": 4000}
 
 
 def _sqlite(path: Path) -> SqliteDatabase:

@@ -1,4 +1,7 @@
-"""The tables. What a column means stands beside it where the name does not say it; the design's table list is the index."""
+"""The tables. What a column means stands beside it where the name does not say it; the design's table list is the index.
+
+Every index costs each filed mail a page, so none repeats the beginning of another: such a foreign key says `index=False`.
+"""
 
 from __future__ import annotations
 
@@ -125,7 +128,7 @@ class Rep(_Main):
 
 class SenderAddress(_Main):
     id = _IdField()
-    rep = ForeignKeyField(Rep, backref="addresses", on_delete="CASCADE")
+    rep = ForeignKeyField(Rep, backref="addresses", on_delete="CASCADE", index=False)
     address = TextField(index=True)  # lower case
     kind = TextField()  # connected account alias alternative
     verified_at = MomentField(null=True)
@@ -213,7 +216,7 @@ class Record(_Main):
 
 class RecordContact(_Main):
     id = _IdField()
-    record = ForeignKeyField(Record, backref="people", on_delete="CASCADE")
+    record = ForeignKeyField(Record, backref="people", on_delete="CASCADE", index=False)
     contact = ForeignKeyField(Contact, backref="stands_on", on_delete="CASCADE")
     added_at = MomentField()
     removed_at = MomentField(null=True)
@@ -283,7 +286,7 @@ class Thread(_Main):
 
 
 class ThreadState(_Main):
-    rep = ForeignKeyField(Rep, on_delete="CASCADE")
+    rep = ForeignKeyField(Rep, on_delete="CASCADE", index=False)
     thread = ForeignKeyField(Thread, on_delete="CASCADE")
     seen_at = MomentField(null=True)
     archived_at = MomentField(null=True)
@@ -295,7 +298,7 @@ class ThreadState(_Main):
 class ThreadId(_Main):
     """Every name (id, Exchange conversation) that a thread's mails carry or quote, also ids never seen; one thread an owner and name."""
 
-    owner = ForeignKeyField(Rep, on_delete="CASCADE")
+    owner = ForeignKeyField(Rep, on_delete="CASCADE", index=False)
     message_id = TextField(index=True)
     thread = ForeignKeyField(Thread, on_delete="CASCADE", index=True)
 
@@ -308,8 +311,8 @@ class Message(_Main):
 
     id = _IdField()
     inbound_id = BigIntegerField(unique=True)
-    thread = ForeignKeyField(Thread, backref="messages", on_delete="CASCADE")
-    owner = ForeignKeyField(Rep, on_delete="CASCADE")
+    thread = ForeignKeyField(Thread, backref="messages", on_delete="CASCADE", index=False)
+    owner = ForeignKeyField(Rep, on_delete="CASCADE", index=False)
     dedupe_key = TextField()
     message_id = TextField(null=True, index=True)
     from_name = TextField(null=True)
@@ -361,7 +364,7 @@ class Link(_Main):
     """A thread on a contact, an organisation or a record. A removed link stays: what a person removed no policy brings back."""
 
     id = _IdField()
-    thread = ForeignKeyField(Thread, backref="links", on_delete="CASCADE")
+    thread = ForeignKeyField(Thread, backref="links", on_delete="CASCADE", index=False)
     target = TextField()  # "contact:3", "organisation:2", "deal:7": unique with the thread
     kind = TextField()
     contact = ForeignKeyField(Contact, null=True, on_delete="CASCADE", index=True)
@@ -385,7 +388,7 @@ class Candidate(_Main):
     """A record that was considered for a thread and not linked, with its reason; the offered ones come first."""
 
     id = _IdField()
-    thread = ForeignKeyField(Thread, backref="candidates", on_delete="CASCADE")
+    thread = ForeignKeyField(Thread, backref="candidates", on_delete="CASCADE", index=False)
     record = ForeignKeyField(Record, on_delete="CASCADE", index=True)
     reason = TextField()
     params = JsonField(default=dict)
@@ -469,7 +472,7 @@ class Event(_Main):
 
 class EventDelivery(_Main):
     id = _IdField()
-    event = ForeignKeyField(Event, backref="deliveries", on_delete="CASCADE")
+    event = ForeignKeyField(Event, backref="deliveries", on_delete="CASCADE", index=False)
     sink = TextField()
     attempts = IntegerField(default=0)
     due_at = MomentField(null=True)

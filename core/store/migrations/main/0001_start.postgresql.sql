@@ -87,8 +87,6 @@ CREATE TABLE "message" (
     FOREIGN KEY ("owner_id") REFERENCES "rep" ("id") ON DELETE CASCADE
 );
 CREATE UNIQUE INDEX "message_inbound_id" ON "message" ("inbound_id");
-CREATE INDEX "message_thread_id" ON "message" ("thread_id");
-CREATE INDEX "message_owner_id" ON "message" ("owner_id");
 CREATE INDEX "message_message_id" ON "message" ("message_id");
 CREATE UNIQUE INDEX "message_owner_id_dedupe_key" ON "message" ("owner_id", "dedupe_key");
 CREATE INDEX "message_thread_id_date" ON "message" ("thread_id", "date");
@@ -160,7 +158,6 @@ CREATE TABLE "candidate" (
     FOREIGN KEY ("thread_id") REFERENCES "thread" ("id") ON DELETE CASCADE,
     FOREIGN KEY ("record_id") REFERENCES "record" ("id") ON DELETE CASCADE
 );
-CREATE INDEX "candidate_thread_id" ON "candidate" ("thread_id");
 CREATE INDEX "candidate_record_id" ON "candidate" ("record_id");
 CREATE UNIQUE INDEX "candidate_thread_id_record_id" ON "candidate" ("thread_id", "record_id");
 CREATE TABLE "contact" (
@@ -215,7 +212,6 @@ CREATE TABLE "event_delivery" (
     "failed" TEXT,
     FOREIGN KEY ("event_id") REFERENCES "event" ("id") ON DELETE CASCADE
 );
-CREATE INDEX "event_delivery_event_id" ON "event_delivery" ("event_id");
 CREATE UNIQUE INDEX "event_delivery_event_id_sink" ON "event_delivery" ("event_id", "sink");
 CREATE INDEX "event_delivery_sink_done_at" ON "event_delivery" ("sink", "done_at");
 CREATE TABLE "lease" (
@@ -245,7 +241,6 @@ CREATE TABLE "link" (
     FOREIGN KEY ("organisation_id") REFERENCES "organisation" ("id") ON DELETE CASCADE,
     FOREIGN KEY ("record_id") REFERENCES "record" ("id") ON DELETE CASCADE
 );
-CREATE INDEX "link_thread_id" ON "link" ("thread_id");
 CREATE INDEX "link_contact_id" ON "link" ("contact_id");
 CREATE INDEX "link_organisation_id" ON "link" ("organisation_id");
 CREATE INDEX "link_record_id" ON "link" ("record_id");
@@ -355,7 +350,6 @@ CREATE TABLE "record_contact" (
     FOREIGN KEY ("record_id") REFERENCES "record" ("id") ON DELETE CASCADE,
     FOREIGN KEY ("contact_id") REFERENCES "contact" ("id") ON DELETE CASCADE
 );
-CREATE INDEX "record_contact_record_id" ON "record_contact" ("record_id");
 CREATE INDEX "record_contact_contact_id" ON "record_contact" ("contact_id");
 CREATE UNIQUE INDEX "record_contact_record_id_contact_id" ON "record_contact" ("record_id", "contact_id");
 CREATE TABLE "record_history" (
@@ -376,7 +370,6 @@ CREATE TABLE "sender_address" (
     "connected_at" BIGINT,
     FOREIGN KEY ("rep_id") REFERENCES "rep" ("id") ON DELETE CASCADE
 );
-CREATE INDEX "sender_address_rep_id" ON "sender_address" ("rep_id");
 CREATE INDEX "sender_address_address" ON "sender_address" ("address");
 CREATE UNIQUE INDEX "sender_address_rep_id_address" ON "sender_address" ("rep_id", "address");
 CREATE TABLE "setting" (
@@ -431,7 +424,6 @@ CREATE TABLE "thread_id" (
     FOREIGN KEY ("owner_id") REFERENCES "rep" ("id") ON DELETE CASCADE,
     FOREIGN KEY ("thread_id") REFERENCES "thread" ("id") ON DELETE CASCADE
 );
-CREATE INDEX "thread_id_owner_id" ON "thread_id" ("owner_id");
 CREATE INDEX "thread_id_message_id" ON "thread_id" ("message_id");
 CREATE INDEX "thread_id_thread_id" ON "thread_id" ("thread_id");
 CREATE TABLE "thread_state" (
@@ -443,7 +435,6 @@ CREATE TABLE "thread_state" (
     FOREIGN KEY ("rep_id") REFERENCES "rep" ("id") ON DELETE CASCADE,
     FOREIGN KEY ("thread_id") REFERENCES "thread" ("id") ON DELETE CASCADE
 );
-CREATE INDEX "thread_state_rep_id" ON "thread_state" ("rep_id");
 CREATE INDEX "thread_state_thread_id" ON "thread_state" ("thread_id");
 CREATE TABLE "throttle" (
     "key" TEXT NOT NULL PRIMARY KEY,
