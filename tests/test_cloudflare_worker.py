@@ -14,7 +14,7 @@ import pytest
 
 from core.types import WebRequest
 from plugins.sources import generic
-from tests.conftest import ROOT
+from tests.conftest import ROOT, missing
 from tests.plugins.sources.cases import RCPT, SENDER, World, mail
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 24).decode()
@@ -35,7 +35,7 @@ console.log(JSON.stringify(said));
 
 def work(folder: Path, raw: bytes, status: int, sender: str = SENDER) -> dict[str, Any]:
     if shutil.which("node") is None:
-        pytest.skip("Node.js is missing on this machine")
+        missing("Node.js")
     shutil.copy(ROOT / "docs" / "cloudflare-worker.js", folder / "worker.mjs")
     (folder / "driver.mjs").write_text(DRIVER)
     given = json.dumps({"raw": base64.b64encode(raw).decode(), "from": sender, "status": status, "secret": SECRET})

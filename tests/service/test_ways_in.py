@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import shutil
 import smtplib
 import socket
 import sqlite3
+import subprocess
 import threading
 import urllib.error
 import urllib.request
@@ -16,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import ROOT, missing
 from tests.plugins.sources.dovecot import PASSWORD, Dovecot
 from tests.plugins.sources.dovecot import dovecot as running_dovecot
 from tests.running import Running, free_port
@@ -176,6 +180,41 @@ def taken(port: int, raw: bytes) -> bool | None:
             return not raw or client.sendmail("ana@sales.example", ["acme@drop.example"], raw) == {}
     except OSError:
         return None
+
+
+WORKER = """
+import { readFileSync } from "node:fs";
+import worker from "./worker.mjs";
+const [URL, SECRET, path, to] = process.argv.slice(2);
+const message = { raw: new Blob([readFileSync(path)]).stream(), from: "ana@sales.example", to, setReject: (text) => console.log("rejected: " + text) };
+try { await worker.email(message, { URL, SECRET }); console.log("done"); } catch (error) { console.log("thrown: " + error.message); }
+"""
+
+
+def test_the_cloudflare_worker_brings_its_mail_to_a_running_house(tmp_path: Path) -> None:
+    if shutil.which("node") is None:
+        missing("Node.js")
+    (tmp_path / "driver.mjs").write_text(WORKER)
+    shutil.copy(ROOT / "docs" / "cloudflare-worker.js", tmp_path / "worker.mjs")
+    secret = "whsec_" + base64.b64encode(b"k" * 24).decode()
+    with Running(tmp_path, parts=("worker", "web")) as house:
+        door = call(house, "POST", "/sources", {"kind": "generic", "name": "Cloudflare", "settings": {"secret": secret}})
+        url = f"http://{house.http}/in/" + door["url"].partition("/in/")[2]
+
+        def works(raw: bytes, secret: str = secret) -> str:
+            (tmp_path / "mail.eml").write_bytes(raw)
+            command = ["node", "driver.mjs", url, secret, "mail.eml", "acme@drop.example"]
+            return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+
+        assert works(house.mail("By a worker", body="Größe: zehn Stühle\r\n")) == "done"
+        assert works(house.mail("A large one", body="x" * 70 + "\r\n" + "0123456789\r\n" * 400_000)) == "done"
+        house.until(lambda: settled(house, 2), 60)
+        call(house, "PATCH", "/settings", {"message_limit": 1_000_000})
+        house.until(lambda: works(house.mail("Too large", body="0123456789\r\n" * 400_000)).startswith("rejected: "), 60)
+        assert works(house.mail("Wrong secret"), "whsec_" + base64.b64encode(b"o" * 24).decode()).startswith("thrown: Dropcopy answered 401")
+        call(house, "PATCH", f"/sources/{door['id']}", {"enabled": False})
+        assert works(house.mail("Paused")).startswith("thrown: Dropcopy answered 503")
+        assert house.status()["accepted"] == 2
 
 
 def test_a_webhook_is_answered_after_the_commit_of_its_mail_and_waits_for_no_other(tmp_path: Path) -> None:
