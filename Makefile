@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CORPORA := $(or $(DROPCOPY_CORPORA),$(wildcard ../shared/corpora))
 
-.PHONY: run demo test lint bench bench-auth bench-forwards bench-filing bench-imap bench-pages bench-webhook regex-gate chaos messages screenshots clean
+.PHONY: run demo test lint bench bench-auth bench-forwards bench-filing bench-imap bench-pages bench-webhook regex-gate fuzz chaos messages screenshots clean
 
 run: .venv/run
 	@$(BIN)/python app.py run
@@ -45,6 +45,11 @@ bench-pages: .venv/test
 regex-gate: .venv/test
 	@$(BIN)/python -m pytest bench/test_regex_gate.py
 
+# What reads mail, with bytes that a machine thinks of: a minute for each target, FUZZ_SECONDS=600 for more.
+fuzz: .venv/test
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-fuzz.txt
+	@for target in identity headers mail stream; do $(BIN)/python -m tests.fuzz $$target $${FUZZ_SECONDS:-60} || exit 1; done
+
 chaos: .venv/test
 	@$(BIN)/python -m tests.chaos
 
@@ -72,4 +77,4 @@ screenshots: .venv/test
 	@touch $@
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis screenshots
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis fuzz-corpus screenshots

@@ -58,8 +58,11 @@ def safe_name(text: str) -> str:
         return text
     match = _EXTENSION.search(text)
     extension = match[0] if match else ""
-    stem = text[: len(text) - len(extension)].encode("utf-8", "replace")[: MAX_NAME - len(extension)]
-    return stem.decode("utf-8", "ignore") + extension
+    return _fitting(text[: len(text) - len(extension)], extension)
+
+
+def _fitting(stem: str, extension: str) -> str:
+    return stem.encode("utf-8", "replace")[: MAX_NAME - len(extension)].decode("utf-8", "ignore") + extension
 
 
 def made_name(content_type: str, number: int, subject: bytes | None = None) -> str:
@@ -68,7 +71,7 @@ def made_name(content_type: str, number: int, subject: bytes | None = None) -> s
     if subject is not None:
         name = safe_name(decode_header(subject[:1000]).replace("/", "-").replace("\\", "-"))
         if name:
-            return name[:120] + extension
+            return _fitting(name[:120], extension)
     return f"part-{number + 1}{extension}"
 
 
