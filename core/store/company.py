@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from peewee import fn
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from core.errors import BadInput
@@ -183,4 +182,4 @@ def preset_changes(name: str) -> dict[str, Any]:
 
 def is_set_up() -> bool:
     """True once somebody has run the set-up."""
-    return Setting.select(fn.COUNT(1)).where(Setting.name == "slug").scalar() > 0
+    return run_sql(main_db, "SELECT 1 FROM setting WHERE name = 'slug'").fetchone() is not None  # every request asks
