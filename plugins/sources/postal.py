@@ -5,8 +5,9 @@ Set up: Routing → HTTP endpoints, format "Receive the raw message (Base64)". T
 `id`. The signature is RSA of the body: `X-Postal-Signature-256` with SHA-256, on older Postals `X-Postal-Signature` with
 SHA-1.
 
-Answers: 200 kept · 422 refused for good, Postal stops and tells the sender · 503 and all 5xx Postal tries again. Postal
-does not try again after a 401 or 400, so look at its queue after mending the set-up.
+Answers: 200 kept · 422 refused for good, Postal stops and tells the sender · 503 and all 5xx Postal tries again (so says its
+code; its manual says otherwise). Postal does not try again after a 401 or 400, so look at its queue after mending the set-up. It
+waits five seconds unless the endpoint's timeout is longer; what it then sends again is known by its id.
 """
 
 from __future__ import annotations

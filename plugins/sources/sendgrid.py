@@ -6,9 +6,9 @@ full MIME message" ticked. Fields: `email` (the mail), `envelope` (JSON: to, fro
 SendGrid names the domain of a DKIM verdict (`{@example.org : pass}`, which is no JSON), not that of SPF; but it gives the
 client's address, so SPF is checked here.
 
-Answers: 200 kept, and also 200 when refused for good: SendGrid tries again for three days after every 4xx and 5xx.
-401, 400 and 503 are therefore tried again, which is right: a wrong set-up can be mended meanwhile. SendGrid gives no event
-id; the same mail twice is recognised when it is filed.
+Answers: 200 kept, and also 200 when refused for good: whatever is no 2xx stays in SendGrid's queue, which throws a mail away
+after three days. It promises new tries after a 5xx, so 503 is safe; after 401 and 400 it has tried again, too, but mend a wrong
+set-up soon. SendGrid gives no event id; the same mail twice is recognised when it is filed.
 """
 
 from __future__ import annotations

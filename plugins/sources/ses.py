@@ -10,7 +10,8 @@ fetched), the signature fits the certificate from there (else 401). Nothing is a
 `sns.REGION.amazonaws.com` and the bucket's.
 
 Answers: 200 kept, and also 200 when refused for good, so that SNS stops · 503 and all 5xx SNS tries again; 400, 401 and 403
-it may not. SNS waits 15 seconds, therefore a mail is fetched from S3 within 10.
+it does not. SNS waits 15 seconds, therefore a mail is fetched from S3 within 10. Without a delivery policy it tries only three
+times within a minute: give the subscription one of an hour, the longest there is, and a dead-letter queue.
 """
 
 from __future__ import annotations
