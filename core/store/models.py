@@ -295,6 +295,17 @@ class ThreadState(_Main):
         primary_key = CompositeKey("rep", "thread")
 
 
+class ShownSender(_Main):
+    """A rep wants the pictures from elsewhere in mails of this author shown without being asked again."""
+
+    rep = ForeignKeyField(Rep, on_delete="CASCADE", index=False)
+    address = TextField()  # lower case
+    created_at = MomentField()
+
+    class Meta:
+        primary_key = CompositeKey("rep", "address")
+
+
 class ThreadId(_Main):
     """Every name (id, Exchange conversation) that a thread's mails carry or quote, also ids never seen; one thread an owner and name."""
 
@@ -576,7 +587,7 @@ class Undo(_Main):
 INTAKE_MODELS = [Raw, Inbound]
 MAIN_MODELS = [
     Setting, Pulse, Lease, Rep, SenderAddress, TeamAddress, NeverLog, BlockedDomain, Organisation, OrganisationDomain, Contact,
-    ContactAddress, Record, RecordContact, RecordHistory, DropAddress, Thread, ThreadState, ThreadId, Message, Participant, Attachment,
+    ContactAddress, Record, RecordContact, RecordHistory, DropAddress, Thread, ThreadState, ShownSender, ThreadId, Message, Participant, Attachment,
     Link, Candidate, Outcome, Trace, Notice, Event, EventDelivery, SourceInstance, SourceRequest, PluginState, StepTime, ApiToken, OneTimeLink,
     Throttle, Audit, Undo,
 ]  # fmt: skip

@@ -91,7 +91,7 @@ def install(app: Flask, house: House) -> None:
     auth.install(app)
     frame.install(app)
     of_threads = importlib.import_module(f"{__name__}.threads")
-    app.jinja_env.globals.update(participants=of_threads.participants, has_remote_images=of_threads.has_remote_images)
+    app.jinja_env.globals.update(participants=of_threads.participants, has_remote_images=of_threads.has_remote_images, shows_images=of_threads.shows_images, author_of=of_threads.author_of)
     app.jinja_env.tests["has_preview"] = of_threads.has_preview
     for found in pkgutil.iter_modules(__path__):
         module = importlib.import_module(f"{__name__}.{found.name}")

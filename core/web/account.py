@@ -13,14 +13,14 @@ from markupsafe import Markup
 from core import notices
 from core.errors import BadInput
 from core.languages import LANGUAGES
-from core.store import drops, passwords, reps
+from core.store import drops, images, passwords, reps
 from core.store.company import beat, company
 from core.store.database import write
 from core.store.models import Rep, SenderAddress, TeamAddress
 from core.store.reps import address_of
 from core.web import access, auth, hx
 from core.web.access import signed_in
-from core.web.frame import complaint, house, me, now
+from core.web.frame import complaint, house, me, now, viewer
 from core.web.limits import too_many
 
 pages = Blueprint("account", __name__, url_prefix="/account")
@@ -43,7 +43,7 @@ def _render(status: int = 200, where: str = "", wrong: str = "") -> Response:
     return hx.render(
         "account/page.html", "account/page.html", status, rep=rep, own=own, team=list(TeamAddress.select().where(TeamAddress.rep == rep.id)), bcc=bcc,
         forward=forward, bcc_qr=qr("mailto:" + bcc), zones=sorted(zoneinfo.available_timezones()), languages=LANGUAGES, where=where, wrong=wrong,
-        relay=bool(house().settings.relay_url), company=company(),
+        relay=bool(house().settings.relay_url), company=company(), shown_senders=images.of_viewer(viewer()),
     )  # fmt: skip
 
 
@@ -115,6 +115,15 @@ def confirm_address(rep: Rep, address: str) -> None:
     """The address counts from now on, and mail that waited for it walks again."""
     notices.confirmed(rep.id, address, now())
     house().bell.ring()
+
+
+@pages.post("/images/hide")
+@signed_in
+def hide_images() -> Response:
+    """Ask again before pictures of this author are loaded."""
+    images.hide(viewer(), request.form.get("address", "")[:320])
+    hx.toast(_("Saved."))
+    return hx.redirect(url_for("account.page"))
 
 
 # --- preferences --------------------------------------------------------------------------------------------------

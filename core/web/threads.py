@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote
 
-from flask import Blueprint, Response, abort, current_app, make_response, request, session, url_for
+from flask import Blueprint, Response, abort, current_app, g, make_response, request, session, url_for
 from flask_babel import gettext as _
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from markupsafe import Markup
 
-from core.store import drops, inbound, never_log, outcomes, reps, threads
+from core.store import drops, images, inbound, never_log, outcomes, reps, threads
 from core.store.models import Attachment, ContactAddress, Message, Rep
 from core.store.threads import AttachmentView, Conversation, MessageView
 from core.store.visibility import is_id, viewer_of
@@ -206,7 +206,7 @@ def participants(talk: Conversation) -> list[Person]:
 def body(message_id: int) -> Response:
     """The mail as it was written, made safe, for the sandboxed frame: a policy of its own, no script, nothing from elsewhere.
 
-    `?images=1` shows pictures from elsewhere, for this request only: nothing remembers it.
+    `?images=1` shows pictures from elsewhere, for this request only: the page asks so when the reader wants it, see `shows_images`.
     """
     found = _message(message_id)
     wanted = request.args.get("images") == "1"
@@ -225,6 +225,37 @@ def _html_with_images(found: MessageView) -> str | None:
         return reading().html_with_images(content)
     except Unreadable:
         return None
+
+
+@pages.post("/messages/<int:message_id>/images")
+@signed_in
+def remember_images(message_id: int) -> Response:
+    """Show the pictures of this mail's author always, or ask again: for this reader alone."""
+    found = _message(message_id)
+    address = author_of(found)
+    if request.form.get("always") == "1":
+        images.show(viewer(), address, now())
+        hx.toast(_("Pictures in mail of %(address)s are shown to you from now on.", address=address))
+    else:
+        images.hide(viewer(), address)
+        hx.toast(_("Pictures in mail of %(address)s are blocked again until you ask for them.", address=address))
+    return hx.redirect(url_for("threads.page", thread_id=found.thread_id, _anchor=f"mail-{message_id}"))
+
+
+def author_of(found: MessageView) -> str:
+    """Whose HTML it is: of a forward the claimed author, else whoever sent it."""
+    return (found.original or found.sender).address.lower()
+
+
+def shows_images(found: MessageView) -> bool:
+    """True when the reader wants this author's pictures without being asked. A released mail proved nobody, so it asks."""
+    if found.decision != "pass":
+        return False
+    known: dict[str, bool] = g.setdefault("shown_senders", {})
+    author = author_of(found)
+    if author not in known:
+        known[author] = author in images.shown(viewer(), [author])
+    return known[author]
 
 
 _SOURCELESS = re.compile(r"<img(?![^<>]*\ssrc=)", re.IGNORECASE)

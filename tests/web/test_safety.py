@@ -9,6 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from core.store.database import connected
+from core.store.models import Message, Thread
 from tests.web.conftest import EVIL
 from tests.web.world import PNG, World
 
@@ -119,6 +121,33 @@ def test_pictures_from_elsewhere_come_only_when_the_reader_asks(world: World, ma
     again = client.get(f"/messages/{mail.message}/body")
     assert "track.example" not in again.text
     assert "https:" not in again.headers["Content-Security-Policy"]
+
+
+def test_a_reader_who_asks_sees_one_senders_pictures_always_and_nobody_else_does(world: World, mail: SimpleNamespace) -> None:
+    ana, frame = world.client("ana"), f'src="/messages/{mail.message}/body?images=1"'
+    page = f"/threads/{mail.thread}"
+    assert frame not in ana.get(page).text
+    assert world.post(world.client("ben"), f"/messages/{mail.message}/images", always="1").status_code == 404
+    assert world.post(ana, f"/messages/{mail.message}/images", always="1").location == f"{page}#mail-{mail.message}"
+    assert frame in ana.get(page).text
+    assert "ana@sales.example" in ana.get("/account").text
+    # The same author in another mail, which somebody else may read too: it is remembered for the one who asked.
+    world.mail("With pictures for all", html='<p>Hi<img src="https://track.example/y.png"></p>')
+    with connected():
+        other = Message.get(Message.subject == "With pictures for all")
+        Thread.update(sharing="company").where(Thread.id == other.thread_id).execute()
+    assert "images=1\" title" not in world.client("ben").get(f"/threads/{other.thread_id}").text
+    assert f'src="/messages/{other.id}/body"' in world.client("ben").get(f"/threads/{other.thread_id}").text
+    assert f'src="/messages/{other.id}/body?images=1"' in ana.get(f"/threads/{other.thread_id}").text
+    # What a person released has proved nobody: it asks.
+    with connected():
+        Message.update(decision="hold").where(Message.id == other.id).execute()
+    released = ana.get(f"/threads/{other.thread_id}").text
+    assert f'src="/messages/{other.id}/body"' in released
+    assert "Always for this sender" not in released
+    world.post(ana, "/account/images/hide", address="ANA@sales.example")
+    assert frame not in ana.get(page).text
+    assert "Images in mail" not in ana.get("/account").text
 
 
 def test_only_a_true_picture_is_shown_in_place(world: World, mail: SimpleNamespace) -> None:

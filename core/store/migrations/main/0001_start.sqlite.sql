@@ -376,6 +376,13 @@ CREATE TABLE "setting" (
     "name" TEXT NOT NULL PRIMARY KEY,
     "value" TEXT NOT NULL
 );
+CREATE TABLE "shown_sender" (
+    "rep_id" INTEGER NOT NULL,
+    "address" TEXT NOT NULL,
+    "created_at" INTEGER NOT NULL,
+    PRIMARY KEY ("rep_id", "address"),
+    FOREIGN KEY ("rep_id") REFERENCES "rep" ("id") ON DELETE CASCADE
+);
 CREATE TABLE "source_instance" (
     "id" INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     "kind" TEXT NOT NULL,
