@@ -6,6 +6,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import unquote
 
 import pytest
 
@@ -224,4 +225,24 @@ def test_every_icon_stands_in_the_sprite_and_no_other() -> None:
     quoted = set(re.findall(r"['\"]([a-z][a-z0-9-]*)['\"]", sources))
     asked = set(re.findall(r"icon\('([a-z0-9-]+)'", sources))
     assert asked <= have
-    assert have <= quoted
+    assert have <= quoted | set(drawn_by_style())
+
+
+def drawn_by_style() -> dict[str, str]:
+    """The icons that the style sheet draws, by name: what stands inside the svg."""
+    style = (ROOT / "static" / "house.css").read_text()
+    found = re.findall(r'--drawn: url\("data:image/svg\+xml,([^"]+)"\); } /\* ([a-z0-9-]+) \*/', style)
+    assert len(found) == style.count("--drawn: url(")
+    return {name: re.sub(r"</?svg[^>]*>", "", unquote(text)) for text, name in found}
+
+
+def test_the_icons_of_the_style_sheet_are_those_of_the_sprite() -> None:
+    sprite = dict(re.findall(r'<symbol id="([^"]+)"[^>]*>(.*?)</symbol>', (ROOT / "static" / "icons.svg").read_text()))
+
+    def parts(text: str) -> list[str]:
+        return re.findall(r"[a-z]+|-?[0-9.]+", text)
+
+    drawn = drawn_by_style()
+    assert drawn
+    for name, text in drawn.items():
+        assert parts(text) == parts(sprite[name]), name
