@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,7 +36,7 @@ from tests.plugins.sources import (
     test_ses,
     test_sparkpost,
 )
-from tests.plugins.sources.cases import WebhookCases, change, post
+from tests.plugins.sources.cases import WebhookCases, change, large_mail, post
 from tests.plugins.sources.dovecot import Dovecot
 from tests.running import PASSWORD, Running, free_port
 from tests.service.test_ways_in import connections
@@ -282,6 +283,21 @@ def test_a_port_that_is_taken_says_so_on_the_page(house: Running, sources: Sourc
     assert sources.shows("in trouble", own=False)
     sources.remove("Taken")
     house.until(lambda: listens(house.smtp[1]))
+
+
+@pytest.mark.timeout(400)
+def test_a_mail_of_19_mb_comes_through_every_webhook_and_one_over_the_limit_through_none(tmp_path: Path) -> None:
+    """By the real route, where a provider's frame around the mail counts against the limit of a request."""
+    with Running(tmp_path, parts=("web",)) as house:
+        raw = large_mail(19 << 20)
+        for number, (kind, (_, fields, make)) in enumerate([one for one in WEBHOOKS.items() if one[0] != "ses"], 1):
+            door = house.api("/sources", {"kind": kind, "name": kind, "settings": fields}, "POST")
+            url = f"http://{house.http}/in/" + door["url"].partition("/in/")[2]
+            assert ask(url, make(raw, url)) in (200, 202), kind
+            assert house.status()["accepted"] == number, kind
+            too_large = make(large_mail((20 << 20) + 1), url)
+            assert ask(url, too_large) in (200, 403, 406, 413, 422), kind
+            assert house.status()["accepted"] == number, kind
 
 
 def unsigned(subject: str) -> bytes:

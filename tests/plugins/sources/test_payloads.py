@@ -144,6 +144,41 @@ def test_captured_requests_of_sparkpost(corpora: Path) -> None:
         assert len(house.kept) == 1
 
 
+def test_captured_requests_of_postal_signed_by_us(corpora: Path) -> None:
+    answers = {}
+    for name, request in captured(corpora, "postal"):
+        case = test_postal.TestPostal()
+        house = case.world()
+        answer = case.ask(house, case.json(json.loads(request.body)))
+        answers[name] = (answer.status, len(house.kept))
+        assert answer.status == 200 or house.page == answer.text
+        for kept in house.kept:
+            assert (kept.envelope.mail_from, kept.envelope.rcpt_to) == ("envelope-from@example.org", ("test@inbound.example.com",))
+            assert kept.raw == base64.b64decode(json.loads(request.body)["message"])
+    assert answers == {"test_attachments": (200, 1), "test_inbound_basics": (200, 1), "test_misconfigured_tracking": (400, 0)}
+
+
+def test_captured_notices_of_ses_signed_by_us(corpora: Path) -> None:
+    answers = {}
+    for name, request in captured(corpora, "amazon_ses"):
+        case = test_ses.TestSes()
+        house = case.world(ses.Settings(topics="arn:aws:sns:us-east-1:111111111111:SES_Inbound"))
+        frame = {**json.loads(request.body), "Timestamp": "2026-11-22T09:29:58.123Z", "SignatureVersion": "2", "SigningCertURL": test_ses.CERT}
+        answer = case.ask(house, case.json(frame))
+        answers[name] = (answer.status, len(house.kept))
+        assert {url for _, url in house.web.asked} <= {test_ses.CERT}
+        for kept in house.kept:
+            # Who else the mail went to is no recipient of ours.
+            assert (kept.envelope.mail_from, kept.envelope.rcpt_to) == ("envelope-from@example.org", ("inbound@example.com",))
+    assert answers == {
+        "test_inbound_s3": (400, 0),  # the bucket is not in the settings
+        "test_inbound_s3_failure_message": (400, 0),
+        "test_inbound_sns_base64": (200, 1),
+        "test_inbound_sns_utf8": (200, 1),
+        "test_incorrect_tracking_event": (403, 0),
+    }
+
+
 def test_captured_requests_of_other_senders_are_not_believed(corpora: Path) -> None:
     for provider, module in (("mailgun", mailgun), ("mandrill", mandrill), ("mailersend", mailersend)):
         requests = captured(corpora, provider)
