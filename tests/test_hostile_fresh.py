@@ -15,7 +15,7 @@ import pytest
 from core.explain import Explainer
 from tests.judge_house import explaining
 from tests.mail.hostile_made import REP, VICTIM, Made, made
-from tests.mail.oracles import ACTIVE, UNSEEN, check_identity, check_mail
+from tests.mail.oracles import UNSEEN, active, check_identity, check_mail
 
 SEEDS = [3, 1009, *map(int, filter(None, [os.environ.get("DROPCOPY_HOSTILE_SEED")]))]
 
@@ -54,8 +54,7 @@ def faults(one: Made, result: dict[str, Any]) -> list[str]:
         found.append("taken for the victim's")
     if result["rep"] == VICTIM and result["authentication"]["decision"] == "pass":
         found.append("given to the victim")
-    if one.kind == "html" and ACTIVE.search(message.get("html") or ""):
-        found.append(f"active: {message['html'][:200]}")
+    found += [f"active: {what}" for what in active(message.get("html") or "")]
     if one.kind == "file":
         names = [file["filename"] for file in message.get("attachments", ())]
         if len(names) != 1 or re.search(r"[/\\]|^\.", names[0]) or UNSEEN.search(names[0]) or not 0 < len(names[0].encode()) <= 200:

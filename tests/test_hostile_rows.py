@@ -22,6 +22,7 @@ import pytest
 from core.explain import Explainer
 from tests.conftest import ROOT, corpora_folder, missing
 from tests.judge_house import explaining
+from tests.mail.oracles import active
 from tests.mailmaker import Signer, make_mail, spare_signer
 
 pytestmark = [pytest.mark.corpora, pytest.mark.timeout(300)]
@@ -59,15 +60,9 @@ def found(code: str) -> Callable[[Result], bool]:
     return lambda r: any(step["reason"] == code for step in r["trace"])
 
 
-_ACTIVE = re.compile(
-    r"(?i)<\s*(?:script|svg|math|iframe|object|embed|form|base|meta|link|style|template|noscript|xmp|video|audio)\b"
-    r"|\s(?:on\w+|hx-[\w-]+|data-hx-[\w-]+|id|name|style|background|srcset|formaction)\s*=|javascript:|url\(|https?://(?!x\.example)"
-)
-
-
 def harmless(r: Result) -> bool:
     """Nothing of the shown HTML acts, names a thing of the page or asks anybody for anything by itself."""
-    return _ACTIVE.search(r["message"]["html"]) is None
+    return active(r["message"]["html"]) == []
 
 
 LOGGED = ends("logged logged")
