@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
+from typing import Any
 
 from core.errors import BadInput
 from core.mail.addresses import normalise, normalise_domain
 from core.reasons import N_
 from core.steps.contacts import is_never_log
+from core.store import undo
 from core.store.company import beat
 from core.store.database import write
 from core.store.fields import UTC
@@ -51,6 +53,19 @@ def add(viewer: Viewer, pattern: str) -> NeverLogView:
             beat("settings")
         row = NeverLog.get(NeverLog.pattern == written)
     return NeverLogView(row.id, row.pattern, row.added_by, row.created_at)
+
+
+def add_undoably(viewer: Viewer, pattern: str) -> tuple[NeverLogView, str]:
+    """Enter a pattern, with the token that takes it off again; "" when it stood there already."""
+    with write():
+        stood = NeverLog.select().where(NeverLog.pattern == pattern_of(pattern)).exists()
+        entry = add(viewer, pattern)
+        return entry, "" if stood else undo.offer(viewer, "never-log", {"id": entry.id})
+
+
+@undo.reverses("never-log")
+def _off_again(viewer: Viewer, facts: dict[str, Any]) -> bool:
+    return viewer.is_admin and remove(viewer, facts["id"])
 
 
 def remove(viewer: Viewer, never_log_id: int) -> bool:

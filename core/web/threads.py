@@ -13,12 +13,14 @@ from flask_babel import gettext as _
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from markupsafe import Markup
 
-from core.store import drops, images, inbound, never_log, outcomes, reps, threads
+from core.store import drops, images, inbound, links, never_log, outcomes, people, reps, threads
+from core.store.database import write
+from core.store.links import LinkView
 from core.store.models import Attachment, ContactAddress, Message, Rep
 from core.store.threads import AttachmentView, Conversation, MessageView
 from core.store.visibility import is_id, viewer_of
 from core.web import hx
-from core.web.access import public, signed_in
+from core.web.access import admin_only, public, signed_in
 from core.web.frame import house, me, now, reading, viewer
 from core.web.inbox import say_archived, say_shared
 from core.web.reading import Unreadable
@@ -171,6 +173,7 @@ class Person:
     address: str
     contact_id: int | None
     why: str
+    is_own: bool = False  # of the company: never a contact, never kept out
 
 
 def participants(talk: Conversation) -> list[Person]:
@@ -186,16 +189,59 @@ def participants(talk: Conversation) -> list[Person]:
     contacts = dict(found.tuples()) if boxes else {}
     own, team = reps.rep_addresses(), reps.team_addresses()
 
-    def why(address: str) -> str:
+    internal = reps.internal_domains()
+
+    def who(address: str) -> str:
         if address in own:
             return _("a colleague")
         if address in team:
             return _("a team address")
-        if address.rpartition("@")[2] in reps.internal_domains():
-            return _("of the company")
-        return "" if never_log.would_log(address) else _("on the never-log list")
+        return _("of the company") if address.rpartition("@")[2] in internal else ""
 
-    return [Person(name, address, contacts.get(address), "" if address in contacts else why(address)) for address, name in boxes.items()]
+    def person(name: str | None, address: str) -> Person:
+        if address in contacts:
+            return Person(name, address, contacts[address], "")
+        ours = who(address)
+        return Person(name, address, None, ours or ("" if never_log.would_log(address) else _("on the never-log list")), bool(ours))
+
+    return [person(name, address) for address, name in boxes.items()]
+
+
+def _person(talk: Conversation) -> Person:
+    """The one of the conversation's people whom the form names, or 404."""
+    wanted = request.form.get("address", "").lower()
+    found = next((person for person in participants(talk) if person.address == wanted), None)
+    if found is None:
+        abort(404)
+    return found
+
+
+@pages.post("/threads/<int:thread_id>/people")
+@signed_in
+def add_person(thread_id: int) -> Response:
+    """Make a contact of somebody who takes part, and link the conversation to it."""
+    person = _person(conversation(thread_id))
+    with write():
+        contact_id, _fresh = people.ensure_contact(person.address, person.name)
+        made = links.link(viewer(), thread_id, "contact", contact_id)
+    if not isinstance(made, LinkView):
+        abort(404)
+    hx.toast(_("%(name)s is a contact now.", name=person.name or person.address), url_for("inbox.take_back", token=made.undo) if made.undo else None)
+    return hx.redirect(url_for("threads.page", thread_id=thread_id))
+
+
+@pages.post("/threads/<int:thread_id>/never-log")
+@admin_only
+def never_log_person(thread_id: int) -> Response:
+    """Keep mail with somebody of this conversation, or with their whole domain, out from now on."""
+    person = _person(conversation(thread_id))
+    if person.is_own:
+        abort(404)
+    pattern = person.address if request.form.get("what") == "address" else person.address.rpartition("@")[2]
+    entry, token = never_log.add_undoably(viewer(), pattern)
+    text = _("Mail with %(pattern)s is never logged from now on. What is logged already stays.", pattern=entry.pattern)
+    hx.toast(text, url_for("inbox.take_back", token=token) if token else None)
+    return hx.redirect(url_for("threads.page", thread_id=thread_id))
 
 
 # --- one mail -----------------------------------------------------------------------------------------------------
