@@ -109,7 +109,7 @@ def _original(original: Email) -> Forward:
 
 
 def _inline(email: Email, prefix: str, subject: str, languages: frozenset[str]) -> Forward | None:
-    text = _body(from_text(email.text, flowed=bool(email.flowed)), email, prefix, subject, languages) if email.text.strip() else _Found()
+    text = _body(from_text(email.text, flowed=bool(email.flowed), delsp=email.flowed == "delsp"), email, prefix, subject, languages) if email.text.strip() else _Found()
     html = _body(from_html(email.html), email, prefix, subject, languages) if email.html.strip() else _Found()
     if text.forward is not None and html.forward is not None:
         return _both(text.forward, html.forward)

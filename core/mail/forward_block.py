@@ -10,16 +10,18 @@ import re
 from dataclasses import dataclass, field
 
 from core.mail.forward_lines import Lines
-from core.mail.labels import DASHES, OWN_MARKS, Pair, Separator, exact_form, fold, subject_prefix, table, visible, words
+from core.mail.labels import DASHES, INVISIBLE, OWN_MARKS, Pair, Separator, exact_form, fold, subject_prefix, table, visible, words
 
 MAX_BLOCKS = 11  # the forwarded mail and ten below it
 MAX_BLOCK_LINES = 200
 MAX_VALUE = 20_000  # characters of one header value
 MAX_BLANKS = 4  # blank lines between a separator and its block
+MAX_GLUED_LINES = 16  # lines that a block in one line may be wrapped over
 MAX_WRAPPED = 3  # lines that an unmarked wrap may take
 
 _DELIMITER = re.compile(r"[:：፡፦៖\t]")
-_LETTER_COLON = re.compile(r"[^\W\d_][)`՝.]?\s?[:：]")
+_LETTER_COLON = re.compile(r"[^\s\d_][)`՝.]?\s?[:：]")
+_REST_OF_NAME = re.compile(r"[^:：<>@]{0,60}(?:<|\[mailto:)[^<>@\s]{1,64}@[^<>@\s]{1,255}[>\]]")
 _LABEL_WIDTH = 60
 _DASHED = re.compile(r"[\s\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]{0,20}[-‐‑‒–—―−_=*]{3}")
 
@@ -64,8 +66,17 @@ def label_of(line: str) -> tuple[str, str] | None:
         return None if line.lstrip()[:1].isascii() else _own_mark(line)
     value = line[found.end() : found.end() + MAX_VALUE]
     if written.lstrip().startswith(("*", "_")):
-        value = value.strip().strip("*_")
+        value = _unmarked(written, value.strip())
     return key, value.lstrip(":： \t\xa0")
+
+
+def _unmarked(written: str, value: str) -> str:
+    """The value without the stars that bold text leaves: `*From:* x`, `*From*: x`, `*From: x*`."""
+    written = written.strip()
+    marks = written[: len(written) - len(written.lstrip("*_"))]
+    if value.startswith(marks):
+        return value[len(marks) :]
+    return value if written.endswith(marks) else value.removesuffix(marks)
 
 
 def _table_row(line: str) -> tuple[str, str] | None:
@@ -91,7 +102,7 @@ def separator_of(line: str, number: int) -> Found | None:
     if not line or line.isspace():
         return None
     if _DASHED.match(line):
-        return _dashed(line[:1000], number)
+        return _dashed(line, number)
     if len(line) > 120:
         return None
     # A sentence without dashes (Apple Mail, MailMate): only as the table writes it, with its colon. Asked first, because
@@ -110,7 +121,8 @@ def _known(known: Separator, line: str, number: int, rest: str = "") -> Found:
 
 
 def _dashed(line: str, number: int) -> Found | None:
-    shown = visible(line).strip()
+    beginning = line[:1000]
+    shown = visible(beginning).strip()
     core = words(shown)
     if not core:
         return Found("rule", number) if len(shown) >= 10 else None
@@ -125,10 +137,29 @@ def _dashed(line: str, number: int) -> Found | None:
     rest = inner[close:].lstrip(DASHES + " ")
     if known is not None:  # the whole block stands behind it (Yahoo, some Samsung)
         head = shown[: len(shown) - len(rest)]
-        return _known(known, head, number, line[line.rfind(rest) :] if rest else "")
+        return _known(known, head, number, _as_written(line, beginning, rest))
     if not rest and close <= 80:
         return Found("unknown", number)
     return None
+
+
+def _as_written(line: str, head: str, shown: str) -> str:
+    """The end of `line` whose beginning `head` shows as `shown`, invisible characters kept: inside an address they make it a bad one."""
+    if not shown:
+        return ""
+    seen = _Shown(head)
+    return line[len(head) - len(seen.slice(len(seen.text.rstrip()) - len(shown), len(seen.text))) :][:MAX_VALUE].rstrip()
+
+
+def _sentence(line: str, number: int) -> Found | None:
+    """A separator without dashes that its block stands behind ("Begin forwarded message: From: …": line ends lost on the way)."""
+    head, colon, rest = line[:MAX_VALUE].partition(":")
+    if not colon or len(head) > 120 or label_of(rest.lstrip()) is None:
+        return None
+    known = table().separators.get(words(head))
+    if known is None or not any(form.endswith((":", "：")) for form in known.exact):
+        return None
+    return _known(known, visible(head) + ":", number, line[len(head) + 1 :].lstrip())
 
 
 def _is_prose(line: str) -> bool:
@@ -163,11 +194,13 @@ def blocks(lines: Lines, subject: str = "") -> list[Block]:
             separator = separator_of(f"{text.rstrip()} {lines.text[index + 1].strip()}", index)  # cut in two on the way
             separator = None if separator is None or separator.rest or separator.kind == "unknown" else separator
             index += separator is not None
+        if separator is None and len(text) > 40 and not _DASHED.match(text):
+            separator = _sentence(text, index)
         if separator is not None:
             if separator.rest:
-                entries = _cut_line(separator.rest, separator)
+                entries, taken = _cut_lines(lines, index, separator.rest, separator)
                 if entries:
-                    block = _read(lines, index, separator, subject, entries)
+                    block = _read(lines, index, separator, subject, entries, taken)
                     if _is_block(block, separator):
                         found.append(block)
                         index, pending = block.end, None
@@ -225,42 +258,52 @@ def _is_block(block: Block, pending: Found | None) -> bool:
 _Entry = tuple[str, list[str]]  # (folded label, its lines)
 
 
-def _read(lines: Lines, start: int, pending: Found | None, subject: str, entries: list[_Entry]) -> Block:
-    """The run of header lines that begins at `start`, whether it makes a block or not. `entries`: those already cut out of that line."""
+def _read(lines: Lines, start: int, pending: Found | None, subject: str, entries: list[_Entry], taken: int = 0) -> Block:
+    """The run of header lines that begins at `start`, whether it makes a block or not.
+
+    `entries`: those already cut out of the first `taken` lines.
+    """
     depth = lines.depth[start]
     block = Block(start, start, depth, pending.line if pending else start, pending, glued=bool(entries))
     seen = {kind for label, _ in entries for kind in _only_kind(label)}
-    index = start + 1 if entries else start
-    gaps = False
+    index = start + taken
+    gaps = 0
     last = min(len(lines), start + MAX_BLOCK_LINES)
     while index < last:
         text = lines.text[index]
+        if entries and not entries[-1][1][-1].strip() and _goes_on(entries[-1], text, subject):
+            _extend(entries[-1][1], text)  # a subject that stands below its label
+            index += 1
+            continue
         labelled = label_of(text) if lines.depth[index] == depth or _lost_its_mark(lines, index, depth) else None
         if labelled is not None:
             kinds = table().headers[labelled[0]]
             if not _new(kinds, seen, entries) or ("from" in seen and _complete(seen) and set(kinds) <= {"other"} and not _follows_directly(lines, index)):
                 break
-            cut = _cut_line(text, pending) if "subject" not in kinds else []
+            cut, taken = _cut_lines(lines, index, text, pending) if "subject" not in kinds else ([], 1)
             block.glued = block.glued or bool(cut)
             for entry in cut or [(labelled[0], [labelled[1]])]:
                 seen.update(_only_kind(entry[0]))
                 entries.append(entry)
             block.tabbed = block.tabbed or "\t" in text[: _LABEL_WIDTH + 2]
-            index += 1
+            index += taken
             continue
         if not visible(text).strip(" \t*_"):
-            after = _next_label(lines, index, depth, seen)
+            after = _next_label(lines, index, depth, seen, gaps)
             if after is None:
                 break
             index = after
-            gaps = True
+            gaps += 1
             continue
-        ended = (block.glued and _complete(seen)) or separator_of(text, index) is not None
-        taken = 0 if ended else _continuation(lines, start, index, depth, seen, entries, subject)
+        taken = 0
+        if block.glued and _complete(seen):
+            taken = 1 if _goes_on(entries[-1], text, subject) else 0
+        elif separator_of(text, index) is None:
+            taken = _continuation(lines, start, index, depth, seen, entries, subject)
         if not taken:
             break
-        for line in lines.text[index : index + taken]:
-            _extend(entries[-1][1], line)
+        for at in range(index, index + taken):
+            _extend(entries[-1][1], lines.text[at], closed=lines.closed(at - 1))
         index += taken
     block.end = index
     if gaps and not _complete(seen) and "from" in seen and _starts_anew(lines, index, depth):
@@ -297,10 +340,10 @@ def _follows_directly(lines: Lines, index: int) -> bool:
     return index > 0 and bool(lines.text[index - 1].strip())
 
 
-def _next_label(lines: Lines, index: int, depth: int, seen: set[str]) -> int | None:
+def _next_label(lines: Lines, index: int, depth: int, seen: set[str], gaps: int) -> int | None:
     """Where the block goes on behind blank lines: text made from paragraphs has one below every line, BlackBerry leaves some."""
     if _complete(seen):
-        return None
+        return _late_copy(lines, index, depth) if gaps >= 3 and "cc" not in seen else None
     for further in range(index + 1, min(index + 3, len(lines))):
         text = lines.text[further]
         if not visible(text).strip(" \t*_"):
@@ -309,6 +352,16 @@ def _next_label(lines: Lines, index: int, depth: int, seen: set[str]) -> int | N
         if labelled is None or not (set(table().headers[labelled[0]]) - seen - {"other"}):
             return None
         return None if _own_block(lines, further, depth) else further
+    return None
+
+
+def _late_copy(lines: Lines, index: int, depth: int) -> int | None:
+    """The Cc line of a block that has a blank line below every header and ends with it."""
+    for further in range(index + 1, min(index + 3, len(lines))):
+        if visible(lines.text[further]).strip(" \t*_"):
+            labelled = label_of(lines.text[further]) if lines.depth[further] == depth else None
+            copied = labelled is not None and "cc" in table().headers[labelled[0]] and "@" in labelled[1]
+            return further if copied else None
     return None
 
 
@@ -342,17 +395,24 @@ def _continuation(lines: Lines, start: int, index: int, depth: int, seen: set[st
     value = so_far[-1].rstrip()
     if lines.depth[index] == depth and text[:1] in (" ", "\t") and not lines.text[start][:1].isspace():
         return 1  # folded as in RFC 5322 2.2.3
-    if lines.flowed and lines.raw[index - 1].endswith(" ") and not _complete(seen):
+    if lines.flowed and lines.raw[index - 1].endswith(" ") and (value or not _complete(seen)):
         return 1  # RFC 3676 4.2
     if kinds.keys() & {"from", "to", "cc", "reply_to"}:
         open_angle = value.rfind("<") > value.rfind(">")
         shown = visible(text).lstrip()
         if value.endswith((",", ";")) or open_angle or (shown.startswith("<") and "@" in shown) or (not value and "@" in shown):
             return 1
+        taken = _rest_of_name(lines, index) if _dangles("".join(so_far)) else 0
+        if taken:
+            return taken
+        if value.endswith(">"):
+            return 0  # the list has ended
     if not value and "subject" in kinds and not _complete(seen - {"subject"}):
         return 1
-    if "subject" in kinds and subject and _comparable(value + text) == subject != _comparable(value):
+    if _goes_on(entries[-1], text, subject):
         return 1
+    if "subject" in kinds and subject and _comparable("".join(so_far)) == subject:
+        return 0
     # A wrap without any mark: only when the block goes on right below it.
     for further in range(index + 1, min(index + 1 + MAX_WRAPPED, len(lines))):
         if not lines.text[further].strip():
@@ -363,13 +423,42 @@ def _continuation(lines: Lines, start: int, index: int, depth: int, seen: set[st
     return 0
 
 
+def _goes_on(entry: _Entry, text: str, subject: str) -> bool:
+    """True when the mail's own subject says that this line continues the Subject line above it."""
+    label, so_far = entry
+    if not subject or "subject" not in table().headers[label] or len(so_far) > MAX_WRAPPED:
+        return False
+    before = _comparable("".join(so_far))
+    return before != subject and subject.startswith(before) and subject.startswith(_comparable("".join((*so_far, " ", text)))) and bool(text.strip())
+
+
+def _dangles(value: str) -> bool:
+    """True when behind the last address of a list stands the beginning of another name."""
+    tail = value[value.rfind("@") + 1 :]
+    comma = max(tail.rfind(","), tail.rfind(";"))
+    return ("@" in value and comma >= 0 and bool(tail[comma + 1 :].strip())) or ("@" not in value and bool(value.strip()))
+
+
+def _rest_of_name(lines: Lines, index: int) -> int:
+    """How many lines from `index` finish a name that was begun above: words, and then an address in brackets."""
+    for further in range(index, min(index + MAX_WRAPPED, len(lines))):
+        shown = visible(lines.text[further]).lstrip()
+        if _REST_OF_NAME.match(shown):
+            return further - index + 1
+        if not shown or len(shown) > 100 or any(mark in shown for mark in ":：@"):
+            break
+    return 0
+
+
 def _comparable(subject: str) -> str:
     return re.sub(r"\W", "", subject_prefix(subject)[1].casefold()) if subject else ""
 
 
-def _extend(so_far: list[str], line: str) -> None:
+def _extend(so_far: list[str], line: str, *, closed: bool = False) -> None:
     line = line.strip()
-    if so_far[-1].rfind("<") > so_far[-1].rfind(">") and not so_far[-1].endswith((" ", "\t")):
+    if closed:
+        so_far[-1] = so_far[-1].removesuffix(" ")
+    if closed or (so_far[-1].rfind("<") > so_far[-1].rfind(">") and not so_far[-1].endswith((" ", "\t"))):
         so_far.append(line)  # an address cut in two: no space between
     else:
         so_far.append(" " + line)
@@ -392,12 +481,44 @@ def _settle(block: Block, entries: list[tuple[str, list[str]]]) -> None:
 # --- the whole block in one line ----------------------------------------------------------------------------------------
 
 
+def _cut_lines(lines: Lines, index: int, text: str, separator: Found | None) -> tuple[list[_Entry], int]:
+    """(the headers of the line `index` that holds several, how many lines they take): Yahoo's one line may be wrapped.
+
+    `text` is what of that line stands behind the separator. ([], 1) when it holds one header or none.
+    """
+    glued = separator is not None and bool(separator.rest)
+    best = _cut_line(text, separator)
+    taken = 1
+    if (not best and not glued) or _kinds(best) >= _FOUR:
+        return best, 1
+    for further in range(1, MAX_GLUED_LINES):
+        at = index + further
+        if at >= len(lines) or not visible(lines.text[at]).strip() or len(text) > MAX_VALUE or separator_of(lines.text[at], at) is not None:
+            break
+        text = (text.removesuffix(" ") if lines.closed(at - 1) else text + " ") + lines.text[at].strip()
+        if "@" not in text and further >= MAX_WRAPPED:
+            break
+        cut = _cut_line(text, separator)
+        if _kinds(cut) > _kinds(best):
+            best, taken = cut, further + 1
+        if _kinds(best) >= _FOUR:
+            break
+    return best, taken
+
+
+_FOUR = frozenset(("from", "to", "date", "subject"))
+
+
+def _kinds(entries: list[_Entry]) -> frozenset[str]:
+    return frozenset(kind for label, _ in entries for kind in table().headers[label])
+
+
 def _cut_line(text: str, separator: Found | None) -> list[_Entry]:
     """The headers of a line that holds several, as Yahoo and some Samsung write: cut at known labels from left to right.
 
     [] when it holds one or none. Without a separator above, all of From, To, Date and Subject must stand in the line.
     """
-    text = visible(text[:MAX_VALUE]).strip()
+    text = text[:MAX_VALUE].strip()
     if len(_LETTER_COLON.findall(text)) - text.lower().count("mailto:") < 2:
         return []
     labelled = label_of(text)
@@ -407,29 +528,55 @@ def _cut_line(text: str, separator: Found | None) -> list[_Entry]:
     if separator is not None:
         shared = languages & {language for _, language in separator.pairs}
         languages = shared or languages
+    shown = _Shown(text)
     best: list[tuple[str, str, str]] = []
     for language in sorted(languages):
-        cut = _cut(text, table().spellings.get(language, {}))
-        if len({kind for kind, _, _ in cut}) > len({kind for kind, _, _ in best}):
-            best = cut
-    kinds = {kind for kind, _, _ in best} & {"from", "to", "date", "subject"}
+        for addressed in (True, False):
+            cut = _cut(shown, table().spellings.get(language, {}), addressed=addressed)
+            if len({kind for kind, _, _ in cut}) > len({kind for kind, _, _ in best}):
+                best = cut
+    kinds = {kind for kind, _, _ in best} & _FOUR
     wanted = 2 if separator is not None and separator.kind in ("forward", "original") else 4
     return [(fold(label), [value.strip()]) for _, label, value in best] if len(kinds) >= wanted else []
 
 
-def _cut(text: str, spellings: dict[str, frozenset[str]]) -> list[tuple[str, str, str]]:
-    """[(kind, label, value)] of a line that begins with a label; [] when it does not."""
+class _Shown:
+    """A line as it shows (`text`), and back to what was written: invisible characters inside an address must not get lost."""
+
+    def __init__(self, written: str) -> None:
+        self.written = written
+        self.text = visible(written)
+        self._places: list[int] | None = None
+        if len(self.text) != len(written):
+            self._places = [at for at, char in enumerate(written) if ord(char) not in INVISIBLE]
+
+    def slice(self, start: int, end: int) -> str:
+        """What was written from where the shown text has `start` up to `end`."""
+        if self._places is None:
+            return self.written[start:end]
+        first = self._places[start] if start < len(self._places) else len(self.written)
+        return self.written[first : self._places[end] if end < len(self._places) else len(self.written)]
+
+
+def _cut(shown: _Shown, spellings: dict[str, frozenset[str]], *, addressed: bool) -> list[tuple[str, str, str]]:
+    """[(kind, label, value)] of a line that begins with a label; [] when it does not.
+
+    `addressed`: behind a From, To or Cc no label is looked for before an address has come, so that names may look like labels.
+    """
+    text = shown.text
     marks: list[tuple[int, int, str, str]] = []  # (start, end, kind, label)
     seen: set[str] = set()
     position = 0
     present = [(label, kinds) for label, kinds in spellings.items() if label in text]
     while len(marks) < 8:
         best: tuple[int, int, str, str] | None = None
+        if addressed and marks and marks[-1][2] in ("from", "to", "cc"):
+            position = max(position, text.find("@", position))
         for label, kinds in present:
             kind = next((k for k in ("from", "to", "cc", "date", "subject") if k in kinds and k not in seen), None)
             if kind is None:
                 continue
-            at = _find_label(text, label, position, first=not marks, last={"from", "to", "date"} <= seen)
+            at = _find_label(text, label, position, first=not marks)
             if at is not None and (best is None or at[0] < best[0] or (at[0] == best[0] and at[1] > best[1])):
                 best = (at[0], at[1], kind, label)
         if best is None or (not marks and best[0] > 0):
@@ -442,11 +589,11 @@ def _cut(text: str, spellings: dict[str, frozenset[str]]) -> list[tuple[str, str
     if not marks:
         return []
     ends = [start for start, _, _, _ in marks[1:]] + [len(text)]
-    return [(kind, label, text[end:stop]) for (_, end, kind, label), stop in zip(marks, ends, strict=True)]
+    return [(kind, label, shown.slice(end, stop)) for (_, end, kind, label), stop in zip(marks, ends, strict=True)]
 
 
-def _find_label(text: str, label: str, position: int, *, first: bool, last: bool) -> tuple[int, int] | None:
-    """(start, end) of the label with its colon; Yahoo leaves the colon of some last labels away (`last`)."""
+def _find_label(text: str, label: str, position: int, *, first: bool) -> tuple[int, int] | None:
+    """(start, end) of the label with its colon; Yahoo leaves the colon of some labels away, glued to what stands before them."""
     for _ in range(20):
         at = text.find(label, position)
         if at < 0 or (first and at > 0):
@@ -454,12 +601,17 @@ def _find_label(text: str, label: str, position: int, *, first: bool, last: bool
         end = at + len(label)
         tail = text[end : end + 2]
         before = text[at - 1] if at else " "
-        # "…comTo:" is glued, "AutoTo:" inside a word is not worth a guess: a short label follows no letter but a lower-case one.
-        parted = not before.isalpha() or (len(label) > 1 and label[0].isupper() and not before.isupper()) or len(label) > 3 or not label.isascii()
-        if parted:
-            if tail[:1] in (":", "：") or tail in (" :", "\xa0:"):
+        if _parted(before, label):
+            if tail[:1] in (":", "：") or tail == " :":
                 return at, end + (1 if tail[:1] in (":", "：") else 2)
-            if tail[:1] == " " and not first and (last or "@" in text[end : end + 60]):
+            if tail[:1] == " " and not first and not before.isspace():
                 return at, end
         position = at + 1
     return None
+
+
+def _parted(before: str, label: str) -> bool:
+    """True when `label` may begin behind the character `before`: "…comTo:" and "9:26 AMTo:" are glued, "AUTO:" is one word."""
+    if not before.isalpha() or len(label) > 3 or not label.isascii():
+        return True
+    return len(label) > 1 and label[0].isupper() and (not before.isupper() or label[1].islower())

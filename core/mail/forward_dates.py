@@ -33,8 +33,11 @@ _NAMED_OFFSET = re.compile(r"(?:GMT|UTC|UT)\s?([+\-−–])\s?(\d{1,2})(?::?(\d{
 _OFFSET = re.compile(r"(?<![\w:.])([+\-−])(\d{2}):?(\d{2})(?!\d)")
 _LETTERS = re.compile(r"[^\W\d_]{1,5}")
 _NUMBER = re.compile(r"\d+")
+# RFC 5322 3.3 is English in whatever language the labels are ("Fri, 3 Mar" is no Finnish November, marraskuu).
+_RFC_DAY = re.compile(r"\b(?:mon|tue|wed|thu|fri|sat|sun), ?\d{1,2} (?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec) \d{4}\b")
 _DOTTED_DAY = re.compile(r"(?<![\d.])\d{1,2}\. ?\d{1,2}\. ?(?:\d{4}|\d{2})(?![\d.]*\d)")
 _WORD = re.compile(r"[^\W\d_]{3,20}")
+_WORD_END = re.compile(r"[^\W\d_]*")
 _WORDS = re.compile(r"[a-z]+")
 _ORDER = re.compile(r"[dMy]")
 
@@ -90,7 +93,7 @@ def _zone(text: str) -> tuple[dt.tzinfo | None, str]:
         return dt.timezone(dt.timedelta(minutes=-minutes if found[1] != "+" else minutes)), rest
     for word in reversed(list(_LETTERS.finditer(text))):
         hours = _ZONES.get(word.group().lower())
-        if hours is not None and (word.group().isupper() or len(word.group()) > 3):
+        if hours is not None and word.group().isupper():  # "Awst" is the Welsh August
             return dt.timezone(dt.timedelta(hours=hours)), text[: word.start()] + " " + text[word.end() :]
     return None, text
 
@@ -120,12 +123,15 @@ def _clock(time: re.Match[str], before: str, after: str, languages: Iterable[str
 
 def _day(text: str, languages: list[str], half: bool) -> tuple[int, int, int] | None:
     folded = text.casefold()
-    for language in (*languages, "en"):
+    for language in ("en", *languages) if _RFC_DAY.search(folded) else (*languages, "en"):
         day = _named_day(folded, _months(language), shortened=True)
         if day is not None:
             return day
     day = _numeric_day(text, languages, half)
-    return day if day is not None else _named_day(folded, _every_month(), shortened=False)
+    day = day or _named_day(folded, _every_month(), shortened=False)
+    for language in languages if day is None else ():
+        day = day or _placed(folded, _inflected(folded, _months(language)))
+    return day
 
 
 def _named_day(text: str, months: tuple[tuple[str, int], ...], *, shortened: bool) -> tuple[int, int, int] | None:
@@ -145,6 +151,11 @@ def _named_day(text: str, months: tuple[tuple[str, int], ...], *, shortened: boo
             at = text.find(name, end)
     if not found and shortened:
         found = _cut_short(text, months)
+    return _placed(text, found)
+
+
+def _placed(text: str, found: list[tuple[int, int, int, int]]) -> tuple[int, int, int] | None:
+    """(year, month, day) with the numbers around the likeliest of the months found."""
     if not found:
         return None
     _, length, at, month = min(found)
@@ -160,10 +171,21 @@ def _cut_short(text: str, months: tuple[tuple[str, int], ...]) -> list[tuple[int
     """Words of three letters or more that begin the names of exactly one month ("lokak" for "lokakuuta")."""
     found = []
     for word in _WORD.finditer(text):
-        meant = {month for name, month in months if name.startswith(word.group())}
+        meant = {month for name, month in months if name.startswith(word.group()) and " " not in name}
         if len(meant) == 1:
             found.append((_distance(text, word.start(), word.end()), -len(word.group()), word.start(), meant.pop()))
     return found
+
+
+def _inflected(text: str, months: tuple[tuple[str, int], ...]) -> list[tuple[int, int, int, int]]:
+    """The longest name of a month that a word or the last of its words begins with ("otsailaren": of February, in Basque)."""
+    for name, month in months:  # longest first
+        at = text.find(name) if len(name) > 2 else -1
+        if at >= 0 and not text[max(0, at - 1) : at].isalpha():
+            ending = _WORD_END.match(text, at + len(name))
+            if ending is not None and ending.end() - ending.start() < 5:
+                return [(_distance(text, at, ending.end()), -len(name), at, month)]
+    return []
 
 
 def _goes_on(char: str) -> bool:
@@ -259,7 +281,7 @@ def _periods(language: str) -> tuple[tuple[str, str], ...]:
             for width in ("wide", "abbreviated"):
                 for period, name in locale.day_periods.get(context, {}).get(width, {}).items():
                     kind = period.rstrip("12")
-                    if len(name) > 1 and kind != "noon":
+                    if (len(name) > 1 or not name.isascii()) and kind != "noon":
                         names.setdefault(visible(name).casefold(), kind)
     return tuple(sorted(names.items(), key=lambda pair: (-len(pair[0]), pair[0])))
 

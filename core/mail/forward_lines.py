@@ -17,7 +17,7 @@ MAX_DEPTH = 20
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 # RFC 3676 4.5: quote marks stand at the start; spaces between them are what real clients write.
-_QUOTE = re.compile("(?:[ \t\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]{0,3}>)+ ?")
+_QUOTE = re.compile("(?:[ \t\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]{0,8}>)+ ?")
 _RULE = "_" * 32
 
 
@@ -33,28 +33,33 @@ class Lines:
     raw: list[str]
     rest: str = ""
     flowed: bool = False
+    delsp: bool = False
 
     def __len__(self) -> int:
         return len(self.text)
 
+    def closed(self, index: int) -> bool:
+        """True when the end of this line was put in without a space (RFC 3676 4.1, DelSp: the space before it is no text)."""
+        return self.delsp and self.raw[index].endswith(" ") and not self.raw[index].endswith("  ")
 
-def from_text(text: str, *, flowed: bool = False) -> Lines:
+
+def from_text(text: str, *, flowed: bool = False, delsp: bool = False) -> Lines:
     """The lines of a plain text body. CRLF, LF and CR all end a line."""
-    return _lines(text[:MAX_TEXT], flowed=flowed, beyond=text[MAX_TEXT:])
+    return _lines(text[:MAX_TEXT], flowed=flowed, delsp=delsp, beyond=text[MAX_TEXT:])
 
 
 def from_html(html: str) -> Lines:
     """The lines that an HTML body shows; `<blockquote>` becomes quote depth, a `mailto:` link shows its address."""
-    return _lines(html_text(html), flowed=False, beyond="")
+    return _lines(html_text(html), flowed=False, delsp=False, beyond="")
 
 
-def _lines(text: str, *, flowed: bool, beyond: str) -> Lines:
+def _lines(text: str, *, flowed: bool, delsp: bool, beyond: str) -> Lines:
     raw = _LINE_END.split(text, MAX_LINES)
     rest = (raw.pop() if len(raw) > MAX_LINES else "") + beyond
     stripped: list[str] = []
     depths: list[int] = []
     for line in raw:
-        if ">" in line[:4]:
+        if ">" in line[:9]:
             mark = _QUOTE.match(line)
             if mark is not None:
                 depths.append(mark.group().count(">"))
@@ -62,7 +67,7 @@ def _lines(text: str, *, flowed: bool, beyond: str) -> Lines:
                 continue
         depths.append(0)
         stripped.append(line)
-    return Lines(stripped, depths, raw, rest, flowed)
+    return Lines(stripped, depths, raw, rest, flowed, delsp)
 
 
 _BLOCKS = frozenset(
