@@ -151,6 +151,7 @@ def web() -> None:
         house = build(load_settings())
     host, port = split_address(house.settings.http)
     app = create_app(house=house)
+    core.web.settle()
     try:
         server = create_server(app, host=host, port=port, threads=8, ident="", channel_timeout=60, max_request_body_size=_largest_request(house), clear_untrusted_proxy_headers=False)
     except OSError as error:

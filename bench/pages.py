@@ -34,6 +34,7 @@ from core.store.paging import cursor_of
 from core.store.passwords import hash_password
 from core.store.reps import create_rep
 from core.store.visibility import viewer_of
+from core.web import settle
 
 PASSWORD = "correct horse battery"
 REPS = 100
@@ -351,6 +352,7 @@ def pages(now: dt.datetime) -> Asked:
 def measure(app: Any, threads: int, rounds: int, clock: Callable[[], float], only: str) -> dict[str, list[tuple[float, int]]]:
     """Milliseconds and bytes of each request, by page."""
     client = app.test_client()
+    settle()
     token = client.get("/login").text.split('name="csrf-token" content="', 1)[1].split('"', 1)[0]
     assert client.post("/login", data={"csrf_token": token, "email": "ana@sales.example", "password": PASSWORD}).status_code == 303
     filled = dt.datetime.fromtimestamp(os.path.getmtime(app.extensions["dropcopy"].settings.data_dir / "filled"), dt.UTC)
