@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import logging
 import os
@@ -82,6 +83,7 @@ def run() -> None:
     with _sentences():
         settings = load_settings()
         house = build(settings)
+        house.bell.check(settings)
         _greet(house)
     code = _supervise(("worker", "web", "receive"))
     raise SystemExit(code)
@@ -100,6 +102,12 @@ def _greet(house: House) -> None:
     sys.stdout.flush()
 
 
+def _end_with_parent() -> None:
+    """In the child: when `run` is killed outright, its parts end in order in place of holding the ports for ever (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1 = PR_SET_PDEATHSIG
+
+
 # Ended in this order: first nothing new comes in, then nobody asks, then what was begun is finished.
 _ENDING = ("receive", "web", "worker")
 
@@ -108,7 +116,7 @@ def _supervise(names: tuple[str, ...]) -> int:
     """Run the commands as children, start one again that dies, and end them in order."""
     stop = _until_told()
     start: Callable[[str], subprocess.Popen[bytes]] = lambda name: subprocess.Popen(  # noqa: E731
-        [sys.executable, str(ROOT / "app.py"), name], start_new_session=True
+        [sys.executable, str(ROOT / "app.py"), name], start_new_session=True, preexec_fn=_end_with_parent
     )
     children: dict[str, subprocess.Popen[bytes]] = {name: start(name) for name in names}
     began = dict.fromkeys(names, time.monotonic())
@@ -188,6 +196,7 @@ def worker() -> None:
     _log_to_stderr()
     with _sentences():
         house = build(load_settings())
+        house.bell.check(house.settings)
     one = Worker(house, Chores(house).run)
     one.start()
     stop = _until_told()

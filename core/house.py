@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from core.errors import SettingsError
 from core.intake import GroupIntake
 from core.plugins import Plugins
-from core.queue import Bell, make_huey
+from core.queue import Bell, make_huey, unreachable
 from core.settings import Settings
 from core.store.database import open_databases
 from core.store.migrate import alone, migrate
@@ -31,11 +33,26 @@ class House:
     now: Callable[[], dt.datetime] = utc_now
 
 
+def _make_private(settings: Settings) -> None:
+    """The files that hold mail are this user's alone, also in a data folder that others may enter. SQLite gives its side files the same rights."""
+    names = ("migrate.lock", "main.db", "intake.db", "queue.db") if settings.on_sqlite else ()
+    for name in names:
+        path = settings.data_dir / name
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as error:
+            raise SettingsError(f"DROPCOPY_DATA_DIR names {settings.data_dir}, where {name} cannot be written: {error.strerror}.") from error
+
+
 def build(settings: Settings, *, now: Callable[[], dt.datetime] = utc_now) -> House:
     """Open the databases, bring their tables up to date and put the house together. Raises SettingsError."""
+    _make_private(settings)
     open_databases(settings)
     migrate(settings)
     seal = Seal(settings.secret_key)
     with alone(settings):  # huey makes its own tables, and PostgreSQL does not bear two that do so at once
-        bell = Bell(make_huey(settings))
+        try:
+            bell = Bell(make_huey(settings))
+        except Exception as error:
+            raise unreachable(settings, error) from error
     return House(settings, Plugins(settings.plugins_dir), seal, GroupIntake(seal, bell, now), bell, now)

@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from huey import Huey, PostgresHuey, RedisHuey, SqliteHuey
 
+from core.errors import SettingsError
 from core.settings import Settings
 
 log = logging.getLogger("dropcopy.queue")
@@ -32,6 +34,15 @@ def make_huey(settings: Settings) -> Huey:
     return SqliteHuey("dropcopy", filename=str(settings.data_dir / "queue.db"), fsync=False, results=False)
 
 
+def unreachable(settings: Settings, error: Exception) -> SettingsError:
+    """What to say when the queue does not answer: where it was looked for, without its password."""
+    parts = urlsplit(settings.queue_url or settings.database_url)
+    place = f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}" if parts.scheme else "queue.db in the data folder"
+    name = "DROPCOPY_QUEUE_URL" if settings.queue_url else "DROPCOPY_DATABASE_URL" if parts.scheme else "DROPCOPY_DATA_DIR"
+    why = " ".join(str(error).split()).rstrip(".?")
+    return SettingsError(f"The queue at {place} cannot be reached: {why}. Start it, or correct {name}.")
+
+
 class Bell:
     """Rings for the workers. A failing queue never fails the caller: the sweeper rings again."""
 
@@ -47,6 +58,13 @@ class Bell:
     def on_ring(self, work: Callable[[], Any]) -> None:
         """What a worker does when the bell rings."""
         self._work = work
+
+    def check(self, settings: Settings) -> None:
+        """Raises SettingsError when the queue does not answer."""
+        try:
+            self.huey.pending_count()
+        except Exception as error:
+            raise unreachable(settings, error) from error
 
     def ring(self) -> bool:
         """Wake the workers, unless enough wake-ups are waiting already; False when the queue cannot be reached."""

@@ -7,10 +7,14 @@ SettingsError with one sentence that names the setting, the value's place and th
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
+import re
 import secrets
+import socket
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -19,20 +23,34 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from core.errors import SettingsError
 
+log = logging.getLogger("dropcopy.settings")
+
 PREFIX = "DROPCOPY_"
+_LABEL = re.compile(r"(?!-)[\w-]{1,63}(?<!-)")  # one part of a host name, other scripts included
+_BESIDE = {"CONFIG", "LOG", "CORPORA"}  # names of the environment that are read elsewhere
 
 
-def split_address(value: str) -> tuple[str, int]:
+def split_address(value: str, example: str = "127.0.0.1:8000") -> tuple[str, int]:
     """`host:port`, `[v6]:port` or `:port` as a pair; raises ValueError."""
     host, colon, port = value.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
-        raise ValueError("must look like 127.0.0.1:8000")
+    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise ValueError(f"must look like {example}")
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
 def _listen(value: str) -> str:
     if value:
-        split_address(value)
+        split_address(value, "127.0.0.1:8025")
+    return value
+
+
+def _resolver(value: str) -> str:
+    if value:
+        host, _ = split_address(value, "127.0.0.1:53")
+        try:
+            socket.getaddrinfo(host, 53, type=socket.SOCK_DGRAM)
+        except (OSError, UnicodeError):
+            raise ValueError(f"the resolver {host} cannot be found; give its IP address and port, such as 127.0.0.1:53") from None
     return value
 
 
@@ -61,6 +79,9 @@ def _queue(value: str) -> str:
     if value and urlsplit(value).scheme not in ("redis", "rediss", "postgresql", "postgres"):
         raise ValueError("must begin with redis:// or postgresql://")
     _number_of_port(value)
+    path = urlsplit(value).path.strip("/")
+    if value.startswith("redis") and path and not path.isdecimal():  # the client would take database 0 in silence
+        raise ValueError("must end with the number of a database, as in redis://127.0.0.1:6379/0")
     return value
 
 
@@ -68,6 +89,7 @@ def _base_url(value: str) -> str:
     parts = urlsplit(value)
     if value and (parts.scheme not in ("http", "https") or not parts.netloc):
         raise ValueError("must be a web address such as https://crm.example.com")
+    _number_of_port(value)
     return value.rstrip("/")
 
 
@@ -81,7 +103,7 @@ def _relay(value: str) -> str:
 
 def _domain(value: str) -> str:
     name = value.strip().strip(".").lower()
-    if any(ch in name for ch in " /@:"):
+    if name and not all(_LABEL.fullmatch(label) for label in name.split(".")):
         raise ValueError("must be a domain name such as crm.example.com")
     return name
 
@@ -110,14 +132,14 @@ class Settings(BaseModel):
     http: Annotated[str, AfterValidator(_always_listens)] = Field("127.0.0.1:8000", description="Where the pages and the API listen.")
     smtp: Listen = Field("127.0.0.1:8025", description="Where SMTP listens; empty switches it off.")
     lmtp: Listen = Field("", description="Where LMTP listens; empty switches it off.")
-    dns: Listen = Field("", description="host:port of the resolver; empty uses the system's.")
+    dns: Annotated[str, AfterValidator(_resolver)] = Field("", description="host:port of the resolver; empty uses the system's.")
     base_url: Annotated[str, AfterValidator(_base_url)] = Field("", description="The web address people use; empty: made from http.")
     mail_domain: Annotated[str, AfterValidator(_domain)] = Field("", description="Domain of the drop addresses; empty: as set up.")
     secret_key: str = Field("", description="Signs sessions and encrypts secrets; empty: made once and kept in the data folder.", repr=False)
     plugins_dir: Path | None = Field(None, description="Folder with loose plugin files.")
     smtp_cert: Path | None = Field(None, description="Certificate (PEM) for STARTTLS.")
     smtp_key: Path | None = Field(None, description="Private key (PEM) for STARTTLS.")
-    smtp_hostname: str = Field("", description="The name SMTP greets with; empty: the mail domain.")
+    smtp_hostname: Annotated[str, AfterValidator(_domain)] = Field("", description="The name SMTP greets with; empty: the mail domain.")
     smtp_connections_per_ip: int = Field(100, ge=1, le=100_000, description="Most SMTP connections of one client address.")
     relay_url: Annotated[str, AfterValidator(_relay)] = Field("", description="smtp://user:password@host:port for mail that Dropcopy sends.", repr=False)
     trusted_proxies: int = Field(0, ge=0, le=10, description="Number of proxies in front of the web server.")
@@ -128,7 +150,11 @@ class Settings(BaseModel):
     @property
     def web_url(self) -> str:
         """The address people type: base_url, or http://host:port of the web server."""
-        return self.base_url or "http://" + self.http
+        if self.base_url:
+            return self.base_url
+        host, port = split_address(self.http)
+        here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - what listens everywhere is found at home
+        return f"http://[{here}]:{port}" if ":" in here else f"http://{here}:{port}"
 
     @property
     def on_sqlite(self) -> bool:
@@ -158,7 +184,21 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
                 found[name] = Path(place).read_text("utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:
                 raise SettingsError(f"{variable}_FILE names {place}, which cannot be read: {error}.") from error
+            if not found[name]:  # taken as unset it would mean another database or another key
+                raise SettingsError(f"{variable}_FILE names {place}, which is empty.")
     return found
+
+
+def _check_the_rest(environ: Mapping[str, str]) -> None:
+    """The level of the log, and names that look like settings and are none (an older or newer version may know them)."""
+    level = environ.get(PREFIX + "LOG", "")
+    if level and level.upper() not in logging.getLevelNamesMapping():
+        raise SettingsError(f"{PREFIX}LOG is wrong: must be one of DEBUG, INFO, WARNING, ERROR. The value given was {level!r}.")
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {PREFIX + name for name in _BESIDE}
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name.removesuffix("_FILE") not in known:
+            close = get_close_matches(name, known, 1, 0.8)
+            log.warning("%s is no setting of Dropcopy and does nothing.%s", name, f" Is {close[0]} meant?" if close else "")
 
 
 def _complain(error: ValidationError, origins: Mapping[str, str]) -> SettingsError:
@@ -176,6 +216,7 @@ def _complain(error: ValidationError, origins: Mapping[str, str]) -> SettingsErr
 def load_settings(environ: Mapping[str, str] | None = None, *, toml: Path | None = None) -> Settings:
     """Read and check the settings. Raises SettingsError; makes the data folder and the secret key when they are missing."""
     environ = os.environ if environ is None else environ
+    _check_the_rest(environ)
     path = toml or Path(environ.get("DROPCOPY_CONFIG", "dropcopy.toml"))
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
@@ -223,13 +264,20 @@ def _kept_key(path: Path) -> str:
     try:
         fresh = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        key = path.read_text("ascii").strip()
+        try:
+            key = path.read_text("ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"The secret key file {path} cannot be read: {error}. Restore it from a backup.") from error
         if key:
             return key
         raise SettingsError(f"The secret key file {path} is empty. Restore it from a backup, or remove it to make a new one.") from None
-    with os.fdopen(fresh, "w") as file:
-        key = secrets.token_hex(32)
-        file.write(key + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    key = secrets.token_hex(32)
+    try:
+        with os.fdopen(fresh, "w") as file:
+            file.write(key + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        path.unlink()  # half a key would lock the next start out
+        raise SettingsError(f"The secret key cannot be kept in {path}: {error.strerror}.") from error
     return key

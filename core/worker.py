@@ -11,7 +11,9 @@ import os
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable
+from typing import Any
 
 from huey.consumer import Consumer
 
@@ -27,10 +29,40 @@ log = logging.getLogger("dropcopy.worker")
 SWEEP_SECONDS = 15.0
 HEARTBEAT_SECONDS = 10.0
 STOP_SECONDS = 25.0
+COMPLAINT_SECONDS = 30.0
+
+
+class _Seldom(logging.Filter):
+    """Of the consumer's complaints one in half a minute, without its traceback: while the queue is away each thread has five a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next = 0.0
+        self._unsaid = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.ERROR:
+            return True
+        if time.monotonic() < self._next:
+            self._unsaid += 1
+            return False
+        trouble = record.exc_info[1] if record.exc_info else None
+        record.msg = f"{record.getMessage()} {' '.join(str(trouble or '').split())} (said {self._unsaid} times more in between; the sweeper finds the mail meanwhile)"
+        record.args, record.exc_info, record.exc_text = (), None, None
+        self._next, self._unsaid = time.monotonic() + COMPLAINT_SECONDS, 0
+        return True
+
+
+_SELDOM = _Seldom()
 
 
 class _QuietConsumer(Consumer):
     """huey's consumer without its signal handlers: the process decides itself when to stop, and always gracefully."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        for part in ("", ".Worker", ".Scheduler"):  # a filter is not inherited
+            logging.getLogger("huey.consumer" + part).addFilter(_SELDOM)
 
     def _set_signal_handlers(self) -> None:
         return

@@ -207,6 +207,24 @@ def test_a_wrong_setting_stops_every_command_with_its_sentence(shell: Shell) -> 
 def test_a_database_that_cannot_be_reached_is_one_sentence(shell: Shell) -> None:
     sentence = shell.refused("status", DROPCOPY_DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
     assert "DROPCOPY_DATABASE_URL" in sentence
+    assert "\n" not in sentence
+
+
+@pytest.mark.parametrize("url, command", [("redis://me:hush-hush@127.0.0.1:1/0", "run"), ("redis://me:hush-hush@127.0.0.1:1/0", "worker"), ("postgresql://me:hush-hush@127.0.0.1:1/x", "status")])
+def test_a_queue_that_cannot_be_reached_is_one_sentence_without_its_password(shell: Shell, url: str, command: str) -> None:
+    sentence = shell.refused(command, DROPCOPY_QUEUE_URL=url)
+    assert sentence.startswith("The queue at ")
+    assert "DROPCOPY_QUEUE_URL" in sentence
+    assert "hush-hush" not in sentence
+    assert "\n" not in sentence
+
+
+def test_the_files_of_the_data_folder_are_for_this_user_alone(shell: Shell) -> None:
+    folder = shell.folder / "data"
+    folder.mkdir(mode=0o755)
+    shell.set_up()
+    assert {path.name for path in folder.iterdir() if path.stat().st_mode & 0o077} == set()
+    assert {"main.db", "intake.db", "queue.db"} <= {path.name for path in folder.iterdir()}
 
 
 def test_find_wants_something_to_find(shell: Shell) -> None:

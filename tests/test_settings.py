@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -51,7 +52,13 @@ def test_an_empty_smtp_switches_it_off(tmp_path: Path) -> None:
         ("http", "", "must look like"),
         ("http", "127.0.0.1:70000", "must look like"),
         ("smtp", "localhost", "must look like"),
-        ("dns", "127.0.0.1", "must look like"),
+        ("dns", "127.0.0.1", "must look like 127.0.0.1:53"),
+        ("dns", "no-such-host.invalid:53", "cannot be found"),
+        ("queue_url", "redis://127.0.0.1:6379/first", "number of a database"),
+        ("base_url", "https://crm.example.com:99999", "port"),
+        ("mail_domain", "-x..y", "domain name"),
+        ("smtp_hostname", "mx.example\r\n250 hello", "domain name"),
+        ("log", "LOUD", "one of DEBUG"),
         ("database_url", "mysql://x/y", "postgresql://"),
         ("database_url", "sqlite:////tmp/other.db", "postgresql://"),
         ("database_url", "postgresql://localhost", "must name a database"),
@@ -118,6 +125,34 @@ def test_an_empty_key_file_is_no_key(tmp_path: Path) -> None:
     (tmp_path / "data" / "secret.key").write_text("")
     with pytest.raises(SettingsError, match=r"secret key file .* is empty"):
         settings(tmp_path)
+
+
+def test_an_empty_file_of_a_setting_is_no_setting(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("\n")
+    with pytest.raises(SettingsError, match=r"DROPCOPY_DATABASE_URL_FILE names .* which is empty"):
+        settings(tmp_path, database_url_file=str(tmp_path / "url"))
+
+
+def test_a_key_that_cannot_be_kept_leaves_no_half_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_number: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(SettingsError, match=r"secret key cannot be kept in .*: No space left"):
+            settings(tmp_path)
+    assert not (tmp_path / "data" / "secret.key").exists()
+    assert len(settings(tmp_path).secret_key) == 64
+
+
+def test_a_misspelt_name_of_the_environment_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    settings(tmp_path, htpp="127.0.0.1:1", corpora="/somewhere")
+    assert [record.getMessage() for record in caplog.records] == ["DROPCOPY_HTPP is no setting of Dropcopy and does nothing. Is DROPCOPY_HTTP meant?"]
+
+
+@pytest.mark.parametrize("http, url", [("0.0.0.0:80", "http://127.0.0.1:80"), ("[::]:80", "http://[::1]:80"), (":8000", "http://127.0.0.1:8000"), ("[::1]:8", "http://[::1]:8")])
+def test_what_listens_everywhere_is_shown_as_an_address_that_opens(tmp_path: Path, http: str, url: str) -> None:
+    assert settings(tmp_path, http=http).web_url == url
 
 
 def test_addresses_are_taken_apart() -> None:

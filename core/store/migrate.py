@@ -66,7 +66,7 @@ def migrate(settings: Settings) -> None:
     except (SettingsError, KeyboardInterrupt):
         raise
     except Exception as error:
-        raise SettingsError(f"The database could not be brought up to date: {error}. Check DROPCOPY_DATABASE_URL and the free space.") from error
+        raise SettingsError(f"The database could not be brought up to date: {' '.join(str(error).split()).rstrip('.?')}. Check DROPCOPY_DATABASE_URL and the free space.") from error
 
 
 def _apply(settings: Settings, part: str, runner: Runner) -> None:

@@ -62,3 +62,17 @@ def test_a_taken_port_ends_the_start_with_a_sentence(tmp_path: Path) -> None:
         assert done.returncode == 2
         assert "Choose another port" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.timeout(200)
+def test_when_run_itself_is_killed_its_parts_end_and_it_can_start_again(tmp_path: Path) -> None:
+    with Running(tmp_path, parts=()) as house:
+        process = started(house)
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        process.wait(timeout=20)
+        _, alive = psutil.wait_procs(family, timeout=60)
+        assert alive == []
+        again = started(house)
+        again.terminate()
+        assert again.wait(timeout=60) == 0
