@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from core.mail.attribution import attribution_at
+from core.mail.attribution import Attribution, attribution_at
 from core.mail.forward_block import blocks, separator_of
 from core.mail.forward_lines import Lines, from_text
 from core.mail.labels import is_device_signature, visible
@@ -118,7 +118,7 @@ class _Marks:
         for index in range(self.size - 1, max(-1, self.size - 1 - MAX_SIGNATURE_LINES), -1):
             if self.quoted[index]:
                 return None
-            if _PROPER_DELIMITER.fullmatch(self.lines.raw[index]) or re.fullmatch(r"_{20,}", self.lines.raw[index].strip()):
+            if _PROPER_DELIMITER.fullmatch(self.lines.raw[index]) or re.fullmatch(r"_{2,}", self.lines.raw[index].strip()):
                 above = next((i for i in range(index - 1, -1, -1) if not self.blank[i]), None)
                 return index if above is not None and self.quoted[above] else None
         return None
@@ -133,12 +133,22 @@ class _Marks:
                 window = texts[index : index + 5]
                 if any("@" in line or ":" in line[-3:] for line in window) and ("<" in text or any(char.isdigit() for char in text)):
                     tried += 1
-                    found = attribution_at(window, 0)
+                    found = attribution_at(window, 0) or self._bare_attribution(index)
                     if found is not None and self.lines.depth[index] <= 1:
                         self.attributions[index] = found[1]
                         index += found[1]
                         continue
             index += 1
+
+    def _bare_attribution(self, index: int) -> tuple[Attribution, int] | None:
+        """A date, a name and an address alone on a line ("2013/7/20 Ana <ana@x.example>"): an attribution only right above quoted lines."""
+        text = self.lines.text[index].rstrip()
+        if not text[:1].isdigit() or not text.endswith(">"):
+            return None
+        below = next((i for i in range(index + 1, min(index + 3, self.size)) if not self.blank[i]), None)
+        if below is None or not (self.quoted[below] or self.lines.raw[below].startswith("|")):
+            return None
+        return attribution_at([f"{text}:"], 0)
 
     def last_own(self, end: int) -> int:
         """The last line above `end` that is neither blank nor quoted, -1 when there is none."""

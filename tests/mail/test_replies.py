@@ -26,6 +26,19 @@ def test_text_above_a_quote_is_the_reply() -> None:
     assert found.quoted.endswith(QUOTED)
 
 
+def test_the_footer_of_a_list_below_the_quote_does_not_keep_the_quote_in_the_reply() -> None:
+    found = trim(f"Yes.\n\nOn 01/03/11 7:07 PM, Bo Seller wrote:\n{QUOTED}\n\n\n__\nusers mailing list\nusers@lists.example")
+    assert (found.reply, found.signature) == ("Yes.", "__\nusers mailing list\nusers@lists.example")
+
+
+@pytest.mark.parametrize("mark", [">", "|"])
+def test_a_date_and_an_address_above_quoted_lines_are_an_attribution(mark: str) -> None:
+    head = "2013/7/20 Bo via List <list@lists.example>"
+    assert trim(f"Yes.\n\n{head}\n\n{mark} Is it fine?").reply == "Yes."
+    text = f"The new people:\n\n{head}\n\nCall them."
+    assert trim(text).reply == text
+
+
 def test_text_below_a_quote_is_the_reply() -> None:
     found = trim(f"On Mon, Jun 3, 2024 at 9:00 AM, Bo <bo@seller.example> wrote:\n{QUOTED}\n\nYes.\n-- \nAna")
     assert (found.reply, found.signature) == ("Yes.", "-- \nAna")
@@ -128,7 +141,7 @@ def test_the_pairs_of_email_reply_trimmer(corpora: Path) -> None:
         for path in sorted((folder / "emails").iterdir())
         if words(trim(path.read_text("utf-8", errors="replace")).reply) == words((folder / "trimmed" / path.name).read_text("utf-8", errors="replace"))
     ]
-    assert len(right) >= 53  # of 64; the others keep signatures or cut inside a quote, which folds instead
+    assert len(right) >= 55  # of 64; the others keep signatures or cut inside a quote, which folds instead
 
 
 def first_facts(corpora: Path) -> Iterator[tuple[str, Trimmed, dict]]:
