@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import ipaddress
+import itertools
 import os
 import resource
 import socket
@@ -35,6 +36,7 @@ MEGABYTE = 1024 * 1024
 
 SMALL = MEGABYTE  # a mail up to this size stays in memory while it comes in
 MEMORY = 256 * MEGABYTE  # octets of mail in memory at once, over all connections, until their commit
+SILENT = 5.0  # seconds of silence after which a connection makes room for a newcomer when there is no other
 CROWDED = 10.0  # seconds of silence that are borne while four fifths of all connections are taken
 LINGER = 2.0  # seconds that a client has to close after our last word
 DISK = 2048 * MEGABYTE  # octets of mail in temporary files at once
@@ -83,7 +85,7 @@ class SmtpSettings(BaseModel):
     hostname: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,255}$", description="The name the server greets with; empty: the machine's name.")
     tls_cert: str = Field("", description="Certificate chain (PEM file); with it STARTTLS is offered. A renewed file is noticed within a minute.")
     tls_key: str = Field("", description="Private key (PEM file).")
-    max_connections: int = Field(500, ge=1, le=100_000, description="Most connections at once.")
+    max_connections: int = Field(12_000, ge=1, le=100_000, description="Most connections at once.")
     max_connections_per_ip: int = Field(20, ge=1, le=100_000, description="Most connections of one client (an IPv6 /64 counts as one). Loopback and trusted peers are free of it.")
     trusted_peers: Annotated[list[Network], BeforeValidator(listed)] = Field(
         default_factory=list, description="Networks (CIDR) of our own relays and proxies: they may say the real client by XFORWARD or PROXY."
@@ -147,7 +149,8 @@ class Edge:
         self.log = context.log
         self.loop = loop
         self.hostname = settings.hostname or socket.gethostname()
-        self.sessions: set[Session] = set()
+        self.sessions: collections.OrderedDict[Session, None] = collections.OrderedDict()  # who has said something last comes last
+        self.room = _room(settings.max_connections)
         self.draining = False
         self.clients: collections.Counter[str] = collections.Counter()
         self.memory = Budget(MEMORY)
@@ -170,7 +173,18 @@ class Edge:
         return any(address in network for network in self._trusted)
 
     def crowded(self) -> bool:
-        return len(self.sessions) > 0.8 * self.settings.max_connections
+        return len(self.sessions) > 0.8 * self.room
+
+    def has_room(self) -> bool:
+        """Whether one more may come. In a full house the one that has been silent longest goes: connections that say nothing keep no mail out."""
+        if len(self.sessions) < self.room:
+            return True
+        for session in itertools.islice(self.sessions, 20):
+            if session.silent(SILENT):
+                del self.sessions[session]
+                session.make_room()
+                return True
+        return False
 
     def limit(self) -> int:
         """The message limit in bytes, asked for at most once a second."""
@@ -427,10 +441,10 @@ class Session(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self._peer = commands.plain_ip(peer[0]) if isinstance(peer, tuple) and peer else None
         self._trusted = edge.trusts(self._peer)
-        if edge.draining or len(edge.sessions) >= edge.settings.max_connections:
+        if edge.draining or not edge.has_room():
             self._part("421 4.7.0 Too many connections, please try again later")
             return
-        edge.sessions.add(self)
+        edge.sessions[self] = None
         if not edge.settings.proxy_protocol:
             self._greet(self._peer)
         elif self._trusted:
@@ -458,7 +472,7 @@ class Session(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._mode = CLOSED
         self._ticket = None
-        self._edge.sessions.discard(self)
+        self._edge.sessions.pop(self, None)
         if self._client_key:
             self._edge.clients[self._client_key] -= 1
             if not self._edge.clients[self._client_key]:
@@ -491,6 +505,8 @@ class Session(asyncio.Protocol):
     def _take(self, data: bytes) -> None:
         if self._mode == CLOSED:
             return
+        if self in self._edge.sessions:
+            self._edge.sessions.move_to_end(self)
         if self._mode == DATA:
             incoming = self._incoming
             assert incoming is not None
@@ -562,6 +578,14 @@ class Session(asyncio.Protocol):
             octets = ("\r\n".join(self._out) + "\r\n").encode("ascii", "replace")
             self._out.clear()
             self._transport.write(octets)
+
+    def silent(self, seconds: float) -> bool:
+        """Whether the client has said nothing for so long, with no mail under way."""
+        heard = self._deadline - self._edge.settings.command_timeout
+        return self._mode == COMMANDS and self._incoming is None and time.monotonic() - heard > seconds
+
+    def make_room(self) -> None:
+        self._part("421 4.7.0 Somebody else needs this connection, please come again")
 
     def _part(self, reply: str) -> None:
         """Say a last word and close; what the client still sends is thrown away, for a reset would destroy the last word."""
@@ -1040,6 +1064,12 @@ def _raise_file_limit(connections: int) -> None:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+
+
+def _room(connections: int) -> int:
+    """How many connections there can be: as many as are wanted, while a quarter of the open files (at most 512) stays for mails."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return connections if soft == resource.RLIM_INFINITY else min(connections, max(soft - min(512, soft // 4), 1))
 
 
 def try_out(context: SourceContext) -> str:

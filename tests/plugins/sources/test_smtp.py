@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import resource
 import socket
 import struct
 import subprocess
@@ -411,7 +412,8 @@ def test_a_client_that_reads_nothing_holds_nobody_up() -> None:
 # --- how many ---
 
 
-def test_connections_beyond_the_cap_are_asked_to_come_later() -> None:
+def test_connections_beyond_the_cap_are_asked_to_come_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smtp, "SILENT", 1000.0)
     with serving(max_connections=2) as world, greeted(world), greeted(world) as second:
         with world.connect() as third:
             assert third.reply() == "421 4.7.0 Too many connections, please try again later\r\n"
@@ -420,6 +422,26 @@ def test_connections_beyond_the_cap_are_asked_to_come_later() -> None:
         assert second.closed()
         second.close()
         admitted(world).close()
+
+
+def test_in_a_full_house_who_is_silent_longest_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections that say nothing keep no mail out, and a mail that is under way is not disturbed."""
+    monkeypatch.setattr(smtp, "SILENT", 0.2)
+    with serving(max_connections=3) as world, greeted(world) as sending, greeted(world) as first, greeted(world) as second:
+        sending.says(*ENVELOPE, b"DATA\r\n")
+        second.say(b"NOOP\r\n")
+        with admitted(world) as newcomer:
+            assert first.reply() == "421 4.7.0 Somebody else needs this connection, please come again\r\n"
+            assert first.closed()
+            assert newcomer.deliver().startswith("250")
+        assert sending.say(b"Subject: x\r\n\r\nhello\r\n.\r\n").startswith("250")
+    assert len(world.intake.kept) == 2
+
+
+def test_open_files_bound_how_many_may_come() -> None:
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert smtp._room(10) == min(10, files)
+    assert smtp._room(10**9) == files - min(512, files // 4)
 
 
 def admitted(world: World) -> Client:
