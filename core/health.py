@@ -1,4 +1,4 @@
-"""What `status` says: mail by state, the sources, and whether the two files of mail agree."""
+"""What `status` says: mail by state, the sources, the plugins that fail, and whether the two files of mail agree."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from core import explain
 from core.house import House
 from core.reasons import sentence
-from core.store import inbound
+from core.store import inbound, plugin_states
 from core.store.models import Outcome, SourceInstance
 
 
@@ -15,6 +15,9 @@ def report(house: House, *, check: bool = False, repair: bool = False) -> dict[s
     """The counts of the contract, the sources, and with `check` what has no partner in the other file."""
     result: dict[str, Any] = inbound.counts(house.now())
     result["sources"] = _sources(house)
+    result["plugins"] = [
+        {"name": row["name"], "last_error": row["last_error"], "last_error_at": explain.moment(row["last_error_at"])} for row in plugins(house) if row["last_error"]
+    ]
     if check:
         mended = inbound.repair(house.now()) if repair else 0
         orphans = inbound.orphans()
@@ -40,6 +43,17 @@ def _sources(house: House) -> list[dict[str, Any]]:
     return rows
 
 
+def plugins(house: House) -> list[dict[str, Any]]:
+    """A row a plugin: how it fares in this process and, when it failed on a mail since yesterday, in a worker."""
+    elsewhere = plugin_states.troubles(house.now())
+    rows = []
+    for row in house.plugins.health():
+        trouble = elsewhere.get(row["module"])
+        told = row["last_error"] or (trouble.last_error if trouble else "")
+        rows.append({**row, "last_error": told, "last_error_at": trouble.at if trouble else None})
+    return rows
+
+
 def in_words(result: dict[str, Any]) -> str:
     """The report for a person."""
     lines = [
@@ -51,6 +65,7 @@ def in_words(result: dict[str, Any]) -> str:
     for source in result["sources"]:
         state = "listens on " + source["listens"] if source.get("listens") else "on" if source["enabled"] else "paused"
         lines.append(f"Source {source['name']} ({source['kind']}): {state}. {source['last_error']}".rstrip())
+    lines += [f"Plugin {plugin['name']}: {plugin['last_error']}" for plugin in result["plugins"]]
     if "check" in result:
         found = {name: ids for name, ids in result["check"].items() if isinstance(ids, list) and ids}
         lines.append("Every mail has its partner in the other file." if not found else f"Without a partner: {found}. Run status --check --repair.")

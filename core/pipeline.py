@@ -28,7 +28,7 @@ from core.steps import admit, attribute, contacts, dedupe, link, thread, unwrap
 from core.steps.facts import House as Ours
 from core.steps.facts import address_key
 from core.steps.verdict import Verdict
-from core.store import drops, filing, inbound, lookups, reps, strangers
+from core.store import drops, filing, inbound, lookups, plugin_states, reps, strangers
 from core.store.company import Company, company
 from core.store.database import connected, is_busy, is_sqlite, write
 from core.store.inbound import Claim
@@ -275,7 +275,7 @@ class Judge:
         case = link.case(
             started_at, [*by_contact.values(), *strangers], records, options=self._options(settings), subject=verdict.reading.email.subject
         )
-        answers = self._answers(settings.policy.name, case) if rep.auto_link else []
+        answers = self._answers(verdict, settings.policy.name, case) if rep.auto_link else []
         present, removed = lookups.links_of(thread_id, verdict.duplicate_of) if thread_id is not None else ([], set())
         verdict.case = case
         verdict.policy = settings.policy.name
@@ -305,7 +305,7 @@ class Judge:
         except ValueError:
             return policy.options().model_dump(mode="json")
 
-    def _answers(self, name: str, case: LinkCase) -> list[Link | Skip] | None:
+    def _answers(self, verdict: Verdict, name: str, case: LinkCase) -> list[Link | Skip] | None:
         """The policy's answers; None when it failed, which is logged and shown, and stops nothing."""
         if name not in self._plugins.policies:
             return None
@@ -315,9 +315,18 @@ class Judge:
             words = self._ask(name, case)
         except Exception as error:
             log.error("the policy %s failed: %s", name, error)
+            verdict.policy_error = _kind_of(error)
             return None
         by_id = {record.id: record for record in case.records}
         return [_answer(word, by_id[word.record_id]) for word in words if word.record_id in by_id]
+
+
+def _kind_of(error: Exception) -> str:
+    """The kind of an error without its text, also of one that came through the fence as "ValueError: text"."""
+    if not isinstance(error, Broken):
+        return type(error).__name__
+    kind = error.detail.partition(":")[0].strip()
+    return kind if kind.isidentifier() else error.code
 
 
 _UNATTRIBUTED = {"ambiguous-sender": "ambiguous-sender", "suspended-rep": "suspended-rep"}
@@ -506,6 +515,7 @@ class Pipeline:
         sender = reading.email.identity.mailbox
         filing.lock_owner(address_key(sender.address) if sender else "", claim.claimed_for)
         verdict = self._judge.consider(reading, claim.envelope, claim.received_at, released_by=claim.released_by, claimed_for=claim.claimed_for)
+        self._note_troubles(verdict)
         if verdict.state == "retry":
             return self._retry(claim, verdict)
         if not inbound.holds(claim):
@@ -516,6 +526,15 @@ class Pipeline:
         self._times.add({**reading.seconds, "file": spent})
         log.info("mail %s %s (%s), filed in %.0f ms", claim.id, verdict.state, verdict.reason, 1000 * spent)
         return verdict.state, verdict.reason
+
+    def _note_troubles(self, verdict: Verdict) -> None:
+        """Plugins run in this process and its readers; what failed there is kept for the pages."""
+        found = [("register_link_policies", verdict.policy, verdict.policy_error)]
+        found += [("register_checks", check.method, str(check.params.get("error"))) for check in verdict.reading.judgement.checks if check.reason == "check-failed"]
+        for hook, name, error in found:
+            maker = self._plugins.maker_of(hook, name)
+            if maker and error:
+                plugin_states.failed(maker, error, self._clock())
 
     def _retry(self, claim: Claim, verdict: Verdict) -> tuple[str, str] | None:
         now = self._clock()

@@ -73,6 +73,7 @@ class Plugins:
         self._manager = pluggy.PluginManager("dropcopy")
         self._manager.add_hookspecs(core.hookspecs)
         self._health: dict[str, Health] = {}
+        self._makers: dict[str, str] = {}
         for name in built_in() if names is None else names:
             self._load(name, "built-in", partial(importlib.import_module, name))
         if names is None:
@@ -172,7 +173,12 @@ class Plugins:
                     health.last_error = Sentence(N_("The name %(name)s is taken by another plugin."), name=item.name)
                 else:
                     found[item.name] = item
+                    self._makers[f"{hook}:{item.name}"] = implementation.plugin_name
         return found
+
+    def maker_of(self, hook: str, name: str) -> str:
+        """The plugin that registered this policy, check or other thing through this hook; "" when none did."""
+        return self._makers.get(f"{hook}:{name}", "")
 
     def read_forward(self, email: Email, raw: bytes) -> Forward | None:
         """The first answer of the readers that plugins bring; a failing one counts as no answer.
@@ -200,8 +206,8 @@ class Plugins:
         return None
 
     def health(self) -> list[dict[str, Any]]:
-        """A row a plugin for the plugin page and the API."""
-        return [vars(health).copy() for health in self._health.values()]
+        """A row a plugin for the plugin page and the API; `module` is the name by which the store knows it."""
+        return [{"module": name, **vars(health)} for name, health in self._health.items()]
 
 
 def _module_from(path: Path) -> ModuleType:

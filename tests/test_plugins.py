@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from core import health
 from core.fence import Fence
 from core.plugins import Plugins, built_in
 from core.reader import Reader, ReadJob
+from core.store import plugin_states
 from core.store.models import Link, Outcome, Thread
 from core.types import Envelope, HouseEvent, Trust
 from tests.dnsserver import DnsServer
@@ -203,4 +205,10 @@ def test_a_failing_policy_leaves_the_mail_logged_unlinked_and_a_failing_check_is
     thread = Thread.get()
     assert (thread.waiting, thread.linked) == ("needs-choice", False)
     assert Link.select().where(Link.record.is_null(False)).count() == 0
+    known = plugin_states.troubles(company.at)
+    assert {name: (trouble.at, str(trouble.last_error).split()[6]) for name, trouble in known.items()} == {
+        "failing": (company.at, "RuntimeError;"), "broken": (company.at, "RuntimeError;"),
+    }  # fmt: skip
+    assert {row["name"]: bool(row["last_error"]) for row in health.report(company.house)["plugins"]} == {"failing": True, "broken": True}
+    assert plugin_states.troubles(company.at + dt.timedelta(days=2)) == {}
     assert "policy-unavailable" in str(list(thread.candidates.dicts())) + str(Outcome.get_by_id(1).params) + thread.waiting_reason

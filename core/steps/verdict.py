@@ -45,6 +45,7 @@ class Verdict:
     links: LinkPlan = LinkPlan()
     policy: str = ""
     policy_version: str = ""
+    policy_error: str = ""  # the kind of error with which the policy failed
     sharing: str = "private"
     retry_after: dt.datetime | None = None
 

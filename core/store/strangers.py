@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
 
 from core.errors import BadInput
+from core.mail.addresses import normalise_domain
 from core.reasons import N_
 from core.store import inbound, plain
 from core.store.company import beat
 from core.store.database import write
-from core.store.fields import to_micros
+from core.store.fields import from_micros, to_micros
+
+_MOST_SHOWN = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedDomainView:
+    domain: str
+    added_by: str
+    created_at: dt.datetime
 
 
 def blocked_by(domain: str) -> str | None:
@@ -22,7 +33,7 @@ def blocked_by(domain: str) -> str | None:
 
 def block(domain: str, by: str, now: dt.datetime) -> int:
     """List no strangers of this domain any more, nor those that are listed; how many of these there were. Raises BadInput."""
-    name = domain.strip().strip(".").lower()
+    name = normal(domain)
     if "." not in name or any(ch in name for ch in " @/:*%_"):
         raise BadInput("domain", N_("write a domain such as spam.example"))
     with write():
@@ -39,6 +50,27 @@ def block(domain: str, by: str, now: dt.datetime) -> int:
 
 
 def unblock(domain: str) -> bool:
-    """Strangers of this domain are listed again from now on."""
+    """Strangers of this domain are listed again from now on; False when it was not blocked."""
     with write():
-        return plain.do("DELETE FROM blocked_domain WHERE domain = ?", domain.strip().strip(".").lower()) > 0
+        gone = plain.do("DELETE FROM blocked_domain WHERE domain = ?", normal(domain)) > 0
+        beat("mail", "settings")
+    return gone
+
+
+def blocked() -> list[BlockedDomainView]:
+    """The blocked domains in the order of their names, at most 1000."""
+    return _views("ORDER BY domain LIMIT ?", _MOST_SHOWN)
+
+
+def blocked_one(domain: str) -> BlockedDomainView | None:
+    return next(iter(_views("WHERE domain = ?", normal(domain))), None)
+
+
+def _views(ending: str, value: str | int) -> list[BlockedDomainView]:
+    found = plain.rows(f"SELECT domain, added_by, created_at FROM blocked_domain {ending}", value)
+    return [BlockedDomainView(domain, added_by, from_micros(created_at)) for domain, added_by, created_at in found]
+
+
+def normal(domain: str) -> str:
+    """As blocked domains are kept: "" for what is no domain."""
+    return (normalise_domain(domain.strip().strip(".")) or "").lower()

@@ -254,7 +254,8 @@ def openapi(title: str, version: str) -> dict[str, Any]:
 
 def _described(declared: Operation, refs: Mapping[Any, Any], schemas: Mapping[str, Any]) -> dict[str, Any]:
     parameters: list[dict[str, Any]] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "integer", "minimum": 1}} for name in declared.parameters
+        {"name": name, "in": "path", "required": True, "schema": {"type": "integer", "minimum": 1} if f"<int:{name}>" in declared.path else {"type": "string", "minLength": 1}}
+        for name in declared.parameters
     ]  # fmt: skip
     if declared.query is not None:
         schema = schemas[refs[(declared.query, "validation")]["$ref"].rpartition("/")[2]]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.store import people, records, staff, threads, tokens
+from core.store import drops, people, records, staff, threads, tokens
+from core.store.database import write
 from core.store.paging import Page
-from core.store.visibility import Viewer
+from core.store.visibility import Viewer, note
 from core.web import api_json as json
 from core.web import api_shapes as shapes
 from core.web.api_contract import changes_of, house, operation
@@ -134,6 +135,15 @@ def _record_routes(kind: str) -> None:
     def delete(viewer: Viewer, **ids: int) -> None:
         if not records.delete(viewer, kind, ids[f"{kind}_id"]):
             raise missing()
+
+    @operation("POST", f"{one}/address", f"Give a {kind} a new drop address; the old one works for the grace period.", answer=shapes.RecordShape, name=f"{kind}_rotate")
+    def rotate(viewer: Viewer, **ids: int) -> Any:
+        record_id = ids[f"{kind}_id"]
+        _found(records.get(kind, record_id, house().seal))
+        with write():
+            drops.rotate(record_id, house().seal, house().now())
+            note(viewer, "address-rotated", f"record:{record_id}", house().now())
+        return _found(records.get(kind, record_id, house().seal))
 
     @operation("GET", f"{one}/threads", f"The readable threads on a {kind}.", query=shapes.ListQuery, answer=shapes.ThreadList, name=f"{kind}_threads")
     def on_it(viewer: Viewer, query: shapes.ListQuery, **ids: int) -> Any:

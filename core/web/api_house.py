@@ -7,10 +7,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from core import sources
+from core import events, notices, sources
 from core.errors import BadInput
+from core.health import plugins as health_of
 from core.reasons import N_
-from core.store import drops, never_log
+from core.store import drops, never_log, strangers
 from core.store.company import Company, change_company, company, forget_cache
 from core.store.complaints import first_complaint
 from core.store.database import write
@@ -98,6 +99,50 @@ def never_log_delete(viewer: Viewer, never_log_id: int) -> None:
         raise missing()
 
 
+# --- strangers ----------------------------------------------------------------------------------------------------
+
+
+@operation("GET", "/blocked-domains", "Domains whose strangers are not listed.", rule="admin", answer=shapes.BlockedDomainList)
+def blocked_domain_list(viewer: Viewer) -> Any:
+    return {"items": [json.plain(one) for one in strangers.blocked()], "next": None}
+
+
+@operation("POST", "/blocked-domains", "List no strangers of this domain any more.", rule="admin", body=shapes.BlockedDomainWanted, answer=shapes.BlockedDomainShape, status=201)
+def blocked_domain_add(viewer: Viewer, body: shapes.BlockedDomainWanted) -> Any:
+    with write():
+        strangers.block(body.domain, viewer.email, house().now())
+        note(viewer, "domain-blocked", f"domain:{strangers.normal(body.domain)}", house().now())
+    return json.plain(strangers.blocked_one(body.domain))
+
+
+@operation("DELETE", "/blocked-domains/<domain>", "List strangers of this domain again.", rule="admin")
+def blocked_domain_delete(viewer: Viewer, domain: str) -> None:
+    with write():
+        if not strangers.unblock(domain):
+            raise missing()
+        note(viewer, "domain-unblocked", f"domain:{domain[:253]}", house().now())
+
+
+# --- what goes out ------------------------------------------------------------------------------------------------
+
+
+@operation("GET", "/outbox", "How Dropcopy's own mail stands: what waits, and what went wrong.", rule="admin", answer=shapes.OutboxShape)
+def outbox_state(viewer: Viewer) -> Any:
+    state = notices.waiting(house().now())
+    return {"waiting": state.number, "oldest": state.oldest, "trouble": state.trouble, "given_up": state.given_up}
+
+
+@operation(
+    "POST", "/event-webhook/secret", "Make a new signing secret for outgoing webhooks, in place of the one before; it is shown this once.", rule="admin",
+    answer=shapes.WebhookSecretShape, status=201,
+)  # fmt: skip
+def event_webhook_secret(viewer: Viewer) -> Any:
+    with write():
+        secret = events.renew_webhook_secret(house().seal)
+        note(viewer, "webhook-secret-renewed", "settings", house().now())
+    return {"secret": secret}
+
+
 # --- policies and plugins -----------------------------------------------------------------------------------------
 
 
@@ -116,7 +161,7 @@ def policy_list(viewer: Viewer) -> Any:
 
 @operation("GET", "/plugins", "The plugins with their health.", rule="admin", answer=shapes.PluginList)
 def plugin_list(viewer: Viewer) -> Any:
-    return {"items": house().plugins.health(), "next": None}
+    return {"items": health_of(house()), "next": None}
 
 
 # --- sources ------------------------------------------------------------------------------------------------------

@@ -453,6 +453,32 @@ class NeverLogWanted(Reads):
     pattern: Annotated[str, Field(min_length=1, max_length=320)]
 
 
+class BlockedDomainShape(Sends):
+    domain: str
+    added_by: str
+    created_at: AwareDatetime
+
+
+class BlockedDomainList(Sends):
+    items: list[BlockedDomainShape]
+    next: str | None
+
+
+class BlockedDomainWanted(Reads):
+    domain: Annotated[str, Field(min_length=1, max_length=253)]
+
+
+class OutboxShape(Sends):
+    waiting: int = Field(description="Mails of Dropcopy's own that are not sent yet.")
+    oldest: AwareDatetime | None
+    trouble: str = Field(description="What went wrong last with one that waits.")
+    given_up: int = Field(description="In the last 7 days.")
+
+
+class WebhookSecretShape(Sends):
+    secret: str
+
+
 class PolicyShape(Sends):
     name: str
     title: str

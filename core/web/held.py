@@ -36,9 +36,10 @@ def page() -> Response:
     reason = request.args.get("reason") or None
     cursor = request.args.get("cursor") or None
     state = "ignored" if tab == "ignored" else "held"
-    strangers = {"held": False, "strangers": True}.get(tab)
-    found = outcomes.page(viewer(), state, reason, strangers=strangers, cursor=cursor, limit=50)
-    context: dict[str, Any] = {"domains": outcomes.stranger_domains(50) if tab == "strangers" else [], "reasons": outcomes.reasons_of(viewer(), state)}
+    only = {"held": False, "strangers": True}.get(tab)
+    found = outcomes.page(viewer(), state, reason, strangers=only, cursor=cursor, limit=50)
+    listed = tab == "strangers"
+    context: dict[str, Any] = {"domains": outcomes.stranger_domains(50) if listed else [], "blocked": strangers.blocked() if listed else [], "reasons": outcomes.reasons_of(viewer(), state)}
     return hx.render("held/page.html", "held/_list.html", found=found, tab=tab, reason=reason, **context)
 
 
@@ -163,3 +164,15 @@ def block() -> Response:
     hx.toast(_("Mail of strangers from %(domain)s is not listed any more.", domain=domain))
     return hx.redirect(url_for("held.page", tab="strangers"))
 
+
+@pages.post("/held/unblock")
+@admin_only
+def unblock() -> Response:
+    """Strangers of this domain are listed again."""
+    domain = request.form.get("domain", "")[:253]
+    with write():
+        if not strangers.unblock(domain):
+            abort(404)
+        note(viewer(), "domain-unblocked", f"domain:{strangers.normal(domain)}", now())
+    hx.toast(_("Mail of strangers from %(domain)s is listed again from now on.", domain=domain))
+    return hx.redirect(url_for("held.page", tab="strangers"))

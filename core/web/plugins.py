@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from core.store.models import PluginState
+from core.health import plugins as health_of
 from core.web import hx
 from core.web.access import admin_only
 from core.web.frame import house
@@ -15,6 +15,5 @@ pages = Blueprint("plugins", __name__, url_prefix="/plugins")
 @pages.get("")
 @admin_only
 def page() -> Response:
-    rows = house().plugins.health()
-    kept = {row.name: row for row in PluginState.select()}
-    return hx.render("plugins/page.html", "plugins/page.html", rows=rows, kept=kept, folder=house().settings.plugins_dir)
+    rows = health_of(house())
+    return hx.render("plugins/page.html", "plugins/page.html", rows=rows, folder=house().settings.plugins_dir)

@@ -72,6 +72,11 @@ MATRIX: dict[str, tuple[str, Any, tuple[int, int, int]]] = {
     "never_log_list": ("/never-log", None, ALL),
     "never_log_add": ("/never-log", {"pattern": "new.example"}, MADE_BY_ADMIN),
     "never_log_delete": ("/never-log/{never_log}", None, GONE_BY_ADMIN),
+    "blocked_domain_list": ("/blocked-domains", None, ADMIN),
+    "blocked_domain_add": ("/blocked-domains", {"domain": "other.example"}, MADE_BY_ADMIN),
+    "blocked_domain_delete": ("/blocked-domains/loud.example", None, GONE_BY_ADMIN),
+    "outbox_state": ("/outbox", None, ADMIN),
+    "event_webhook_secret": ("/event-webhook/secret", None, MADE_BY_ADMIN),
     "policy_list": ("/policies", None, ALL),
     "plugin_list": ("/plugins", None, ADMIN),
     "source_list": ("/sources", None, ADMIN),
@@ -90,6 +95,7 @@ for _kind in ("deal", "lead", "project"):
         f"{_kind}_one": (f"/{_kind}s/{{{_kind}}}", None, ALL),
         f"{_kind}_change": (f"/{_kind}s/{{{_kind}}}", {"title": "Newer"}, ALL),
         f"{_kind}_delete": (f"/{_kind}s/{{{_kind}}}", None, GONE_BY_ADMIN),
+        f"{_kind}_rotate": (f"/{_kind}s/{{{_kind}}}/address", None, ALL),
         f"{_kind}_threads": (f"/{_kind}s/{{{_kind}}}/threads", None, ALL),
         f"{_kind}_earlier_threads": (f"/{_kind}s/{{{_kind}}}/earlier-threads", None, ALL),
     }
@@ -120,6 +126,7 @@ class Scene:
         }  # fmt: skip
         made = house.ana("POST", f"/reps/{ana.rep_id}/tokens")
         self.ids["token"] = made.json["id"]
+        house.eve("POST", "/blocked-domains", {"domain": "loud.example"})
         self.ids["never_log"] = house.eve("POST", "/never-log", {"pattern": "spam.example"}).json["id"]
         source = house.eve("POST", "/sources", {"kind": "mailgun", "name": "first", "settings": {"secret": "key-123456789012345678901234567890"}})
         self.ids["source"] = source.json["id"]

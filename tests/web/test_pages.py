@@ -389,7 +389,13 @@ def test_a_domain_of_strangers_is_blocked_with_one_click(world: World, mail: Sim
     assert world.post(admin, "/held/block", domain="far.example").status_code == 303
     with connected():
         assert Outcome.get_by_id(inbound).reason == "blocked-domain"
-        assert strangers.unblock("far.example")
+    assert 'value="far.example"' in admin.get("/held?tab=strangers").text.partition("Blocked domains")[2]
+    assert world.post(admin, "/held/unblock", domain="far.example").status_code == 303
+    assert 'value="far.example"' not in admin.get("/held?tab=strangers").text.partition("Blocked domains")[2]
+    assert world.post(admin, "/held/unblock", domain="far.example").status_code == 404
+    assert world.post(world.client("ana"), "/held/unblock", domain="far.example").status_code in (403, 404)
+    with connected():
+        assert strangers.blocked_by("far.example") is None
 
 
 def test_what_was_odd_in_a_mail_is_said_in_a_sentence(world: World, mail: SimpleNamespace) -> None:
