@@ -8,11 +8,11 @@ from flask import Blueprint, Response, abort, request, url_for
 from flask_babel import gettext as _
 
 from core.errors import BadInput
-from core.store import links, people
+from core.store import people
 from core.store.people import ContactView
 from core.web import hx
 from core.web.access import signed_in
-from core.web.creating import create
+from core.web.creating import create, organisation_named
 from core.web.frame import complaint, house, viewer
 from core.web.refusals import number
 
@@ -79,26 +79,12 @@ def change(contact_id: int) -> Response:
         changes["addresses"] = [line.strip() for line in request.form["addresses"].replace(",", "\n").splitlines() if line.strip()]
     try:
         if "organisation" in request.form:
-            changes["organisation"] = _organisation(request.form["organisation"])
+            changes["organisation"] = organisation_named(request.form["organisation"])
         people.update_contact(viewer(), contact.id, changes)
     except BadInput as error:
         return _show(contact, 422, error.where.partition(".")[0], complaint(error))
     hx.toast(_("Saved."))
     return hx.redirect(url_for("contacts.show", contact_id=contact.id))
-
-
-def _organisation(name: str) -> int | None:
-    """The organisation of this name, made when there is none; None for an empty name."""
-    wanted = " ".join(name.split())
-    if not wanted:
-        return None
-    known = next((one for one in links.targets(wanted, ("organisation",), 20) if one.title.casefold() == wanted.casefold()), None)
-    if known:
-        return known.id
-    try:
-        return create("organisation", {"title": wanted})
-    except BadInput as error:
-        raise BadInput("organisation", error.sentence) from None
 
 
 @pages.post("/<int:contact_id>/merge")

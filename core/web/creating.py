@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from core.store import people, records
+from core.errors import BadInput
+from core.store import links, people, records
 from core.types import RECORD_KINDS
 from core.web.frame import house, viewer
 from core.web.refusals import number
@@ -24,3 +25,17 @@ def create(kind: str, values: Mapping[str, str], contact_ids: Sequence[int] = ()
         return people.create_contact(viewer(), {"name": values.get("title"), "addresses": addresses, "organisation": number(values.get("organisation"))}).id
     domains = [values["domain"]] if values.get("domain") else []
     return people.create_organisation(viewer(), {"name": values.get("title"), "domains": domains}).id
+
+
+def organisation_named(name: str) -> int | None:
+    """The organisation of this name, made when there is none; None for an empty name."""
+    wanted = " ".join(name.split())
+    if not wanted:
+        return None
+    known = next((one for one in links.targets(wanted, ("organisation",), 20) if one.title.casefold() == wanted.casefold()), None)
+    if known:
+        return known.id
+    try:
+        return create("organisation", {"title": wanted})
+    except BadInput as error:
+        raise BadInput("organisation", error.sentence) from None

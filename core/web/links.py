@@ -9,12 +9,12 @@ from flask import Blueprint, Response, abort, request, url_for
 from flask_babel import gettext as _
 
 from core.errors import BadInput
-from core.store import links, threads
+from core.store import links, records, threads
 from core.store.company import company
 from core.store.links import Conflict, LinkView, Target
 from core.store.models import Contact, Organisation, Record
 from core.store.threads import Conversation
-from core.types import LINK_KINDS
+from core.types import LINK_KINDS, RECORD_KINDS
 from core.web import hx
 from core.web.access import signed_in
 from core.web.creating import create
@@ -73,7 +73,7 @@ def panel_context(thread_id: int, talk: Conversation | None = None) -> dict[str,
     from core.web.threads import conversation
 
     talk = talk or conversation(thread_id)
-    return {"talk": talk, "row": talk.row, "exclusive": is_exclusive(), "question": None, "making": None, "found": None, "find": "", "values": {}, "where": "", "wrong": ""}
+    return {"talk": talk, "row": talk.row, "exclusive": is_exclusive(), "question": None, "making": None, "found": None, "find": "", "values": {}, "where": "", "wrong": "", "made": None, "earlier": []}
 
 
 def panel(thread_id: int, status: int = 200, **more: Any) -> Response:
@@ -170,8 +170,15 @@ def make(thread_id: int) -> Response:
         return panel(thread_id, question=Question(kind, target_id, values["title"], found.present.title))
     _say_linked(found)
     if not hx.wants_partial():
-        return hx.redirect(url_for("threads.page", thread_id=thread_id))
-    return panel(thread_id)
+        return hx.redirect(url_for("threads.page", thread_id=thread_id, made=target_id if kind in RECORD_KINDS else None))
+    return panel(thread_id, **(earlier_of(target_id) if kind in RECORD_KINDS else {}))
+
+
+def earlier_of(record_id: int | None) -> dict[str, Any]:
+    """What the panel offers right after a record was made: the reader's own conversations that were there before it (F41)."""
+    wanted = [] if record_id is None else [records.get(kind, record_id, house().seal) for kind in RECORD_KINDS]
+    found = next((one for one in wanted if one is not None), None)
+    return {"made": found, "earlier": records.eligible_earlier_threads(viewer(), found.id, 5) if found is not None else []}
 
 
 def people_of(thread_id: int) -> list[int]:

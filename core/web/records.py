@@ -14,10 +14,10 @@ from core.store.company import company
 from core.store.links import Conflict
 from core.store.models import Contact, Rep
 from core.store.records import STATUSES, RecordView
-from core.web import hx
+from core.web import access, hx
 from core.web.access import signed_in
 from core.web.account import qr
-from core.web.creating import create
+from core.web.creating import create, organisation_named
 from core.web.frame import complaint, house, now, viewer
 from core.web.links import is_exclusive
 from core.web.refusals import number, numbers
@@ -113,12 +113,12 @@ def _show(noun: str, record_id: int, status_code: int = 200, where: str = "", wr
 @pages.post(f"/{NOUN}/<int:record_id>")
 @signed_in
 def change(noun: str, record_id: int) -> Response:
-    """Title, status, organisation: whatever the form names."""
+    """Title, status, organisation (by its name; a new one is made): whatever the form names."""
     _record(noun, record_id)
     changes: dict[str, Any] = {name: request.form[name] for name in ("title", "status") if name in request.form}
-    if "organisation" in request.form:
-        changes["organisation"] = number(request.form["organisation"])
     try:
+        if "organisation" in request.form:
+            changes["organisation"] = organisation_named(request.form["organisation"])
         records.update(viewer(), KINDS[noun], record_id, changes, house().seal)
     except BadInput as error:
         return _show(noun, record_id, 422, error.where, complaint(error))
@@ -208,4 +208,5 @@ def link(noun: str, record_id: int) -> Response:
     token = undo.together(viewer(), [token for token in done if token], now())
     back = url_for("inbox.take_back", token=token) if token else None
     hx.toast(_("Linked.") if done else _("Choose a conversation first."), back, kind="done" if done else "wrong")
-    return hx.redirect(url_for("records.show", noun=noun, record_id=record_id))
+    back_to = request.form.get("back", "")
+    return hx.redirect(back_to if access.is_local_path(back_to) else url_for("records.show", noun=noun, record_id=record_id))

@@ -24,7 +24,7 @@ from core.web.access import admin_only, public, signed_in
 from core.web.frame import house, me, now, reading, viewer
 from core.web.inbox import say_archived, say_shared
 from core.web.reading import Unreadable
-from core.web.refusals import numbers
+from core.web.refusals import number, numbers
 
 pages = Blueprint("threads", __name__)
 
@@ -78,13 +78,14 @@ def _message(message_id: int) -> MessageView:
 @pages.get("/threads/<int:thread_id>")
 @signed_in
 def page(thread_id: int) -> Response:
-    from core.web.links import panel_context, suggestions
+    from core.web.links import earlier_of, panel_context, suggestions
 
     before = request.args.get("before", type=int)
     talk = conversation(thread_id, before)
     if talk.row.redacted:
         return hx.fragment("threads/closed.html", talk=talk, row=talk.row)
     context = panel_context(thread_id, talk)
+    context |= earlier_of(number(request.args.get("made")))
     typed = request.args.get("find", "").strip()[:200]
     if typed:
         context |= {"found": suggestions(thread_id, typed), "find": typed}

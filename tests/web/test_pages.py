@@ -111,6 +111,39 @@ def test_a_new_deal_is_made_from_the_conversation_with_its_people(world: World, 
     assert "Una" in client.get(re.search(r'href="(/deals/\d+)"', answer.text)[1]).text
 
 
+def test_earlier_conversations_are_offered_where_the_record_was_made(world: World, mail: SimpleNamespace) -> None:
+    client = world.client("ana")
+    for subject in ("Benches, first", "Benches, second"):
+        world.mail(subject, to="Bea <bea@benches.example>")
+    with connected():
+        first, second = (Thread.get(Thread.subject == subject).id for subject in ("Benches, first", "Benches, second"))
+    made = world.post(client, f"/threads/{first}/create", headers=HTMX, kind="project", title="Benches for Bea")
+    assert "Link these earlier conversations to “Benches for Bea” too?" in made.text
+    assert "Benches, second" in made.text
+    # Without script the page itself asks.
+    plain = world.post(client, f"/threads/{first}/create", kind="contact", title="Nobody asked", address="nobody@benches.example").location
+    assert "made=" not in plain
+    where = re.search(r'action="(/projects/\d+/threads)"', made.text)[1]
+    assert "Benches, second" in client.get(f"/threads/{first}?made={where.split('/')[2]}").text
+    assert world.post(client, where, thread=str(second), back=f"/threads/{first}").location == f"/threads/{first}"
+    assert world.post(client, where, thread=str(second), back="//evil.example").location == where.removesuffix("/threads")
+    assert "Benches for Bea" in client.get(f"/threads/{second}").text
+
+
+def test_a_record_is_given_an_organisation_by_name_and_a_lead_has_its_address_at_the_bottom_left(world: World, mail: SimpleNamespace) -> None:
+    client = world.client("ana")
+    lead = world.post(client, "/leads", title="A first talk").location
+    world.post(client, lead, title="A first talk", organisation="Quite New Ltd")
+    page = client.get(lead).text
+    assert 'class="chip organisation"' in page
+    assert "Quite New Ltd" in page
+    assert page.index('id="time-title"') < page.index('id="bcc-title"') < page.index('<aside class="aside"')
+    deal = client.get(f"/deals/{world.desks}").text
+    assert deal.index('<aside class="aside"') < deal.index('id="bcc-title"') < deal.index('id="people-title"')
+    world.post(client, lead, title="A first talk", organisation="")
+    assert 'class="chip organisation"' not in client.get(lead).text
+
+
 def test_the_row_links_shares_and_archives_in_place(world: World, mail: SimpleNamespace) -> None:
     client = world.client("ana")
     world.mail("In the row", to="Rob <rob@row.example>")
