@@ -29,7 +29,7 @@ LAST_IDS = 20
 
 
 class RowState:
-    """A source instance's durable state in its row; values under `secret_…` (an OAuth token) are sealed."""
+    """A source instance's state in its row; values under `secret_…` (an OAuth token) are sealed, and on the disk when `set` returns."""
 
     def __init__(self, instance_id: int, seal: Seal) -> None:
         self._id = instance_id
@@ -44,8 +44,11 @@ class RowState:
         return json.loads(self._seal.open(value) or "null") if name.startswith("secret_") else value
 
     def set(self, **values: Any) -> None:
+        # A refreshed token is nowhere else. How far a mailbox is read is written with every mail, and what a power failure takes
+        # of it is fetched again under the same keys.
+        durable = any(name.startswith("secret_") for name in values)
         values = {name: self._seal.close(json.dumps(value)) if name.startswith("secret_") else value for name, value in values.items()}
-        with connected(), write():
+        with connected(), write(durable=durable):
             row = SourceInstance.get_or_none(SourceInstance.id == self._id)
             if row is not None:
                 SourceInstance.update(state={**(row.state or {}), **values}).where(SourceInstance.id == self._id).execute()

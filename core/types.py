@@ -429,7 +429,8 @@ class Intake(Protocol):
 
 
 class State(Protocol):
-    """A source instance's own durable state: small JSON values under names."""
+    """A source instance's own state: small JSON values under names. It outlives the process; a power failure may take back the last
+    moments of it, except of names that begin with `secret_`, which are sealed too."""
 
     def get(self, name: str, default: Any = None) -> Any: ...
     def set(self, **values: Any) -> None: ...

@@ -108,14 +108,28 @@ _writers = {"main": threading.RLock(), "intake": threading.RLock()}
 
 
 @contextmanager
-def write(database: Any = main_db) -> Iterator[None]:
-    """A write transaction: begun immediately, committed durably at the end of the block, rolled back on an exception."""
+def write(database: Any = main_db, *, durable: bool = True) -> Iterator[None]:
+    """A write transaction: begun immediately, committed durably at the end of the block, rolled back on an exception.
+
+    durable=False is for what can be found out again: everybody sees it at once and a killed process loses nothing, but a
+    power failure within the next moments may take it back, in the order in which it was written. It waits for no disk.
+    """
+    durable = durable or database.in_transaction()  # the outer block has decided
     if not isinstance(database.obj, SqliteDatabase):
         with database.atomic():
+            if not durable:
+                database.execute_sql("SET LOCAL synchronous_commit TO off")
             yield
         return
-    with _writers["intake" if database is intake_db else "main"], database.atomic():
-        yield
+    with _writers["intake" if database is intake_db else "main"]:
+        try:
+            if not durable:
+                database.execute_sql("PRAGMA synchronous=NORMAL")
+            with database.atomic():
+                yield
+        finally:
+            if not durable:
+                database.execute_sql("PRAGMA synchronous=FULL")
 
 
 def is_busy(error: Exception) -> bool:
