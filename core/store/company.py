@@ -107,7 +107,7 @@ class Company(BaseModel):
         return value
 
 
-_cache: tuple[int, float, Company] | None = None
+_cache: tuple[Any, float, Company] | None = None  # the database itself: its id may be another one's later
 _cache_lock = threading.Lock()
 _LOOK_AGAIN = 1.0  # seconds: a change reaches every process within this time
 
@@ -131,8 +131,8 @@ def company() -> Company:
     global _cache
     with _cache_lock:
         now = time.monotonic()
-        key = id(main_db.obj)
-        if _cache is not None and _cache[0] == key and now - _cache[1] < _LOOK_AGAIN:
+        key = main_db.obj
+        if _cache is not None and _cache[0] is key and now - _cache[1] < _LOOK_AGAIN:
             return _cache[2]
         rows = dict(Setting.select(Setting.name, Setting.value).tuples())
         known = {name: value for name, value in rows.items() if name in Company.model_fields}

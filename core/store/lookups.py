@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -51,7 +52,7 @@ class Habits:
 # --- addresses ----------------------------------------------------------------------------------------------------
 
 
-_ours: tuple[tuple[int, int, int], float, Ours] | None = None
+_ours: tuple[tuple[Any, int, int], float, Ours] | None = None  # the database itself: its id may be another one's later
 _ours_lock = threading.Lock()
 
 
@@ -60,9 +61,9 @@ def ours() -> Ours:
     global _ours
     with _ours_lock:
         now = time.monotonic()
-        if _ours is not None and _ours[0][0] == id(main_db.obj) and now - _ours[1] < 1.0:
+        if _ours is not None and _ours[0][0] is main_db.obj and now - _ours[1] < 1.0:
             return _ours[2]
-        stamp = (id(main_db.obj), pulse("settings"), 0)
+        stamp = (main_db.obj, pulse("settings"), 0)
         if _ours is not None and _ours[0] == stamp:
             _ours = (stamp, now, _ours[2])
             return _ours[2]
