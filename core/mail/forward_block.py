@@ -265,7 +265,7 @@ def _read(lines: Lines, start: int, pending: Found | None, subject: str, entries
     """
     depth = lines.depth[start]
     block = Block(start, start, depth, pending.line if pending else start, pending, glued=bool(entries))
-    seen = {kind for label, _ in entries for kind in _only_kind(label)}
+    seen = set(_kinds(entries))
     index = start + taken
     gaps = 0
     last = min(len(lines), start + MAX_BLOCK_LINES)
@@ -282,9 +282,8 @@ def _read(lines: Lines, start: int, pending: Found | None, subject: str, entries
                 break
             cut, taken = _cut_lines(lines, index, text, pending) if "subject" not in kinds else ([], 1)
             block.glued = block.glued or bool(cut)
-            for entry in cut or [(labelled[0], [labelled[1]])]:
-                seen.update(_only_kind(entry[0]))
-                entries.append(entry)
+            entries += cut or [(labelled[0], [labelled[1]])]
+            seen.update(_kinds(cut) if cut else _only_kind(labelled[0]))
             block.tabbed = block.tabbed or "\t" in text[: _LABEL_WIDTH + 2]
             index += taken
             continue
@@ -510,7 +509,10 @@ _FOUR = frozenset(("from", "to", "date", "subject"))
 
 
 def _kinds(entries: list[_Entry]) -> frozenset[str]:
-    return frozenset(kind for label, _ in entries for kind in table().headers[label])
+    """What the labels say; where one has two meanings ("Da": From in Italian, To in Breton), the one that the others leave."""
+    certain = {kind for label, _ in entries for kind in _only_kind(label)}
+    open_kinds = [table().headers[label] for label, _ in entries if len(table().headers[label]) > 1]
+    return frozenset(certain | {next((kind for kind in ("from", "to", "date", "subject", "cc") if kind in kinds and kind not in certain), "") for kinds in open_kinds})
 
 
 def _cut_line(text: str, separator: Found | None) -> list[_Entry]:

@@ -31,7 +31,7 @@ MAX_HEADER_TEXT = 2000
 UU_STEP = 10_000  # part number of the k-th uuencoded file inside leaf n: n + k * UU_STEP
 
 _MESSAGES = frozenset(("message/rfc822", "message/global"))
-_PLAIN_EML = frozenset(("application/octet-stream", "application/eml", "application/x-eml", "message/x-eml", "application/rfc822"))
+_PLAIN_EML = frozenset(("text/plain", "application/octet-stream", "application/eml", "application/x-eml", "message/x-eml", "application/rfc822"))
 _SIGNATURES = frozenset(("application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"))
 _SMIME = frozenset(("application/pkcs7-mime", "application/x-pkcs7-mime"))
 _CALENDAR = frozenset(("text/calendar", "application/ics"))

@@ -178,6 +178,14 @@ def test_a_block_in_one_line_is_cut_at_its_labels_and_nowhere_else(line: str, se
     assert answer(forward.read(email(text, subject="Fwd: Quote"))) == (sender, ["Quote"], [PEOPLE[3].address], [])
 
 
+def test_a_block_in_one_line_with_an_empty_subject_ends_there() -> None:
+    text = "----- Messaggio inoltrato ----- Da: Ana <ana@customer.example>A: Bo <bo@seller.example>Inviato: giovedì 7 marzo 2019 13:50 GMT+1Oggetto: \nHello,\n\nAna"
+    found = forward.read(email(text, subject="Fwd: "))
+    assert answer(found) == (Mailbox("Ana", "ana@customer.example"), [], ["bo@seller.example"], [])
+    assert found is not None
+    assert found.body == "Hello,\n\nAna"
+
+
 def test_many_recipients_in_one_line_are_all_read() -> None:
     many = [f"Person {number} <p{number}@customer.example>" for number in range(90)]
     text = f"----- Forwarded Message ----- From: Ana <ana@customer.example>To: {'; '.join(many)}Sent: Monday, June 3, 2024, 9:26 AMSubject: Quote\nHello"
@@ -201,6 +209,17 @@ def test_a_body_right_below_the_block_is_no_part_of_it(body: str) -> None:
     ):
         found = forward.read(email(f"---------- Forwarded message ---------\n{block}\n{body}", subject="Fwd: Quote"))
         assert answer(found) == (Mailbox("Ana", "ana@customer.example"), ["Quote"], ["bo@seller.example"], [])
+
+
+@pytest.mark.parametrize("kind", ["message/rfc822", "application/octet-stream", "text/plain"])
+def test_an_original_attached_as_an_eml_file_is_read_whatever_its_type_is_called(kind: str) -> None:
+    original = b"From: Ana <ana@customer.example>\r\nTo: bo@seller.example\r\nSubject: Quote\r\nMessage-ID: <o@customer.example>\r\n\r\nHello"
+    head = b'From: Bo <bo@seller.example>\r\nSubject: Fwd: Quote\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary="b"\r\n\r\n'
+    note = b"--b\r\nContent-Type: text/plain\r\n\r\nPlease log.\r\n"
+    attached = b'--b\r\nContent-Type: ' + kind.encode() + b'; name="Quote.eml"\r\nContent-Disposition: attachment; filename="Quote.eml"\r\n\r\n'
+    found = forward.read(parse(head + note + attached + original + b"\r\n--b--\r\n"))
+    assert found is not None
+    assert (found.sender, found.evidence, found.note) == (Mailbox("Ana", "ana@customer.example"), "attachment", "Please log.")
 
 
 # --- dates ----------------------------------------------------------------------------------------------------------------
