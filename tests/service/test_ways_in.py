@@ -144,6 +144,22 @@ def test_a_mailbox_is_polled_by_one_receiver_and_the_other_takes_over(tmp_path: 
             house.end("receive-2")
 
 
+def test_a_record_s_address_works_over_one_mailbox(tmp_path: Path, dovecot: Dovecot) -> None:
+    """The address was in Bcc, so it stands nowhere but in the field that the delivering server wrote; what the sender wrote below counts nothing."""
+    with Running(tmp_path, parts=("receive", "worker", "web")) as house:
+        (bo,) = house.api("/contacts?address=bo@cust.example")["items"]
+        tables = house.api("/deals", {"title": "Twenty tables", "contacts": [bo["id"]]}, "POST")
+        call(house, "POST", "/sources", mailbox(dovecot, "records"))
+        received = b"Received: from mail.sales.example by mx.acme.example; Tue, 24 Nov 2026 10:00:00 +0000\r\n"
+        named = b"X-Original-To: %b\r\nDelivered-To: records@acme.example\r\n" % tables["bcc_address"].encode()
+        dovecot.put("records", named + received + house.mail("For the tables"))
+        dovecot.put("records", received + named + house.mail("Whose recipient the sender has written"))
+        house.until(lambda: settled(house, 2), 60)
+        linked = {one["subject"]: [link["title"] for link in one["links"] if link["kind"] == "deal"] for one in house.api("/threads")["items"]}
+        assert linked["For the tables"] == ["Twenty tables"]
+        assert linked["Whose recipient the sender has written"] != ["Twenty tables"]
+
+
 @pytest.mark.timeout(300)
 def test_after_kill_9_of_a_receiver_the_other_takes_its_mailbox_and_its_port(tmp_path: Path, dovecot: Dovecot) -> None:
     """Nobody has given the leases back: they run out. What was kept before is not kept again, and nothing is lost."""
