@@ -229,7 +229,8 @@
   }
   const press = (selector, root = document) => {
     const element = root && $(selector, root);
-    if (element) element.click();
+    if (element?.matches("input, textarea, select")) element.focus();
+    else if (element) element.click();
     return Boolean(element);
   };
   const onRowOrPage = (name) => press(`[data-key="${name}"]`, current() ?? document) || press(`[data-key="${name}"]`);

@@ -40,6 +40,8 @@ def _marked(node: ast.expr, marked_names: set[str]) -> bool:
         return len(node.args) == 1 and isinstance(node.args[0], ast.Constant)
     if isinstance(node, ast.Call) and _name(node.func) == "Sentence":
         return _marked(node.args[0], marked_names)
+    if isinstance(node, ast.Call) and _name(node.func) == "for_programs":
+        return _marked(node.args[1], marked_names)  # the first one is English, for programs
     if isinstance(node, ast.IfExp):
         return _marked(node.body, marked_names) and _marked(node.orelse, marked_names)
     if isinstance(node, ast.Name):

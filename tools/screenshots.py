@@ -1,4 +1,4 @@
-"""A picture of every page, in both themes and at 390 px, into screenshots/. Run by `make screenshots`; needs Chromium."""
+"""A picture of every page, in both themes and at 390 px, and of the main ones in Swedish and Japanese, into screenshots/. Needs Chromium."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import shutil
 import sys
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from core.store.database import connected  # noqa: E402
+from core.store.models import Rep, Throttle  # noqa: E402
 from tests.web.world import PASSWORD, PNG, World, open_world  # noqa: E402
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
@@ -29,6 +32,12 @@ PAGES = {
     "outgoing": "/settings/outgoing", "data": "/settings/data", "preset": "/settings/preset/hubspot",
     "never-log": "/settings/never-log?address=bo@cust.example", "people": "/settings/people", "tokens": "/settings/tokens", "audit": "/settings/audit", "not-found": "/threads/999",
 }  # fmt: skip
+GATES = {"login": "/login", "forgotten": "/forgotten", "link-gone": "/reset/nothing"}  # before anybody has signed in
+MAIN = ("inbox", "conversation", "conversation-choice", "why", "choices", "held", "held-one", "deal", "account", "sources", "policy", "data", "people")
+LOOKS = (
+    ("light", "light", 1360, "en"), ("dark", "dark", 1360, "en"), ("phone", "light", 390, "en"), ("sv", "light", 1360, "sv"), ("sv-phone", "light", 390, "sv"),
+    ("ja", "dark", 1360, "ja"), ("ja-phone", "light", 390, "ja"),
+)  # fmt: skip
 FORWARD = """Bo called about this, please log it.
 
 ---------- Forwarded message ---------
@@ -80,14 +89,19 @@ def fill(world: World) -> int:
     return held
 
 
-def shoot(browser: Browser, base: str, folder: Path, held: int, only: list[str]) -> None:
-    for name, scheme, width, height in (("light", "light", 1360, 900), ("dark", "dark", 1360, 900), ("phone", "light", 390, 844)):
-        context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": height}, device_scale_factor=1)
+def shoot(browser: Browser, base: str, folder: Path, held: int, looks: Sequence[tuple[str, str, int, str]], only: list[str]) -> None:
+    for look, scheme, width, language in looks:
+        context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900}, device_scale_factor=1, locale=language)
         page = context.new_page()
-        page.on("console", lambda message: print("console:", message.text) if message.type == "error" else None)
-        if not only or "login" in only:
-            page.goto(base + "/login")
-            page.screenshot(path=folder / f"login-{name}.png")
+        page.on("console", lambda message: print("console:", message.text) if message.type == "error" and "404" not in message.text else None)
+
+        def picture(title: str, path: str, look: str = look, page: Page = page) -> None:
+            page.goto(base + path)
+            page.screenshot(path=folder / f"{title}-{look}.png", full_page=True)
+
+        for title, path in GATES.items():
+            if not only or title in only:
+                picture(title, path)
         for who in ("ana", "cleo"):
             context.clear_cookies()
             page.goto(base + "/login")
@@ -97,9 +111,16 @@ def shoot(browser: Browser, base: str, folder: Path, held: int, only: list[str])
             page.wait_for_url("**/inbox")
             for title, path in PAGES.items():
                 admins = path.startswith(("/settings", "/sources", "/plugins", "/held", "/inbound"))
-                if admins == (who == "cleo") and (not only or title in only):
-                    page.goto(base + path.format(held=held))
-                    page.screenshot(path=folder / f"{title}-{name}.png", full_page=True)
+                if admins == (who == "cleo") and (not only or title in only) and (language == "en" or title in MAIN):
+                    picture(title, path.format(held=held))
+            if who == "ana" and (not only or "refused" in only):
+                page.goto(base + "/contacts")
+                page.click("details.menu > summary.main")
+                page.fill("#title", "Bo again")
+                page.fill("#address", "bo@cust.example")
+                page.click(".sheet button.main")
+                page.wait_for_load_state()
+                page.screenshot(path=folder / f"refused-{look}.png", full_page=True)
         context.close()
 
 
@@ -118,9 +139,12 @@ def main() -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-            if not only or "setup" in only:
-                print("pages:", len(PAGES))
-            shoot(browser, f"http://127.0.0.1:{server.server_port}", folder, held, only)
+            base = f"http://127.0.0.1:{server.server_port}"
+            for language in ("en", "sv", "ja"):
+                with connected():
+                    Rep.update(language=language).execute()
+                    Throttle.delete().execute()  # so many sign-ins from one place would be refused
+                shoot(browser, base, folder, held, [look for look in LOOKS if look[3] == language], only)
             browser.close()
         server.shutdown()
 

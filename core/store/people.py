@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.errors import BadInput
+from core.errors import BadInput, Sentence
 from core.mail.addresses import is_free_mail, normalise, normalise_domain
 from core.reasons import N_
 from core.store import dialect, links, records, undo
@@ -184,7 +184,10 @@ def _put_addresses(contact_id: int, addresses: Sequence[str]) -> None:
     for at, address in enumerate(addresses):
         holder = ContactAddress.select(ContactAddress.contact).where(ContactAddress.address == address).tuples().first()
         if holder is not None and holder[0] != contact_id:
-            raise BadInput(f"addresses.{at}", N_("%(address)s belongs to contact %(holder)s already; merge the two instead"), address=address, holder=holder[0])
+            name = Contact.select(Contact.name).where(Contact.id == holder[0]).tuples().first()
+            english = f"{address} belongs to contact {holder[0]} already; merge the two instead"  # programs know it by its number
+            known = {"address": address, "name": (name and name[0]) or address}
+            raise BadInput(f"addresses.{at}", Sentence.for_programs(english, N_("%(address)s belongs to %(name)s already; merge the two instead"), **known))
         if holder is None:
             ContactAddress.insert(address=address, contact=contact_id).execute()
             Participant.update(contact=contact_id).where(Participant.address == address, Participant.contact.is_null()).execute()

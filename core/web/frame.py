@@ -168,7 +168,8 @@ def in_words(moment: dt.datetime | None) -> Markup:
     """A moment as date and time, with the exact one beside it."""
     if moment is None:
         return Markup("")
-    text = flask_babel.format_datetime(moment, "medium")
+    joined = str(babel.dates.get_datetime_format("medium", flask_babel.get_locale())).replace("'", "")  # {1}, {0}: the seconds stand beside it
+    text = joined.replace("{1}", flask_babel.format_date(moment, "medium")).replace("{0}", flask_babel.format_time(moment, "short"))
     return Markup('<time datetime="{}" title="{}">{}</time>').format(moment.isoformat(), exactly(moment), text)
 
 
@@ -347,7 +348,7 @@ def rail_here() -> str:
     if request.endpoint == "live.rail":
         return request.args.get("here", "")
     noun = (request.view_args or {}).get("noun")
-    return str(noun) if noun else {"threads": "inbox", "links": "inbox"}.get(request.blueprint or "", request.blueprint or "")
+    return str(noun) if noun else {"threads": "inbox", "links": "inbox", "upkeep": "settings"}.get(request.blueprint or "", request.blueprint or "")
 
 
 def universal_addresses() -> tuple[str, str]:
@@ -448,7 +449,7 @@ def install(app: Flask) -> None:
     )  # fmt: skip
     app.jinja_env.filters.update(
         shortly=shortly, exactly=exactly, in_words=in_words, size=size_in_words, made_by=made_by_words, policy_title=policy_title, rep_name=rep_name, initials=initials,
-        lines=with_line_ends, parts=parts_of, oddity=oddity,
+        day=flask_babel.format_date, lines=with_line_ends, parts=parts_of, oddity=oddity,
     )  # fmt: skip
     app.after_request(add_headers)
     app.register_error_handler(HTTPException, on_http_error)

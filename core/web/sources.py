@@ -75,7 +75,7 @@ def _manual(source: Source) -> list[list[str]]:
     text = inspect.getdoc(sys.modules[source.settings.__module__]) or ""
     found = []
     for paragraph in text.split("\n\n"):
-        lines = [line.strip() for line in paragraph.splitlines()]
+        lines = [line.strip().replace("**", "").replace("`", "") for line in paragraph.splitlines()]
         found.append(lines if "\n  " in paragraph else [" ".join(lines)])
     return found
 

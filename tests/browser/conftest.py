@@ -10,6 +10,8 @@ from types import SimpleNamespace
 import pytest
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from core.store.database import connected
+from core.store.models import Throttle
 from tests.conftest import missing
 from tests.web.world import PASSWORD, World, open_world
 
@@ -25,6 +27,13 @@ class Quiet(WSGIRequestHandler):
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with open_world(tmp_path_factory.mktemp("house")) as world:
         yield world
+
+
+@pytest.fixture(autouse=True)
+def _fresh_buckets(world: World) -> None:
+    """Each test may sign in as often as it wants."""
+    with connected():
+        Throttle.delete().execute()
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +58,11 @@ def browser() -> Iterator[object]:
 
 @pytest.fixture
 def visit(browser, base: str) -> Iterator[object]:
-    """`visit("ana", width=…, scheme=…)` gives a page of this rep, signed in through the form; complaints fail the test."""
+    """`visit("ana", width=…, scheme=…, script=…)` gives a page of this rep, signed in through the form; complaints fail the test."""
     contexts, complaints = [], []
 
-    def open_page(name: str | None, *, width: int = 1280, scheme: str = "light") -> SimpleNamespace:
-        context = browser.new_context(viewport={"width": width, "height": 860}, color_scheme=scheme)
+    def open_page(name: str | None, *, width: int = 1280, scheme: str = "light", script: bool = True) -> SimpleNamespace:
+        context = browser.new_context(viewport={"width": width, "height": 860}, color_scheme=scheme, java_script_enabled=script)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(8000)

@@ -14,7 +14,6 @@ from tests.web.world import PNG, World
 
 pytestmark = pytest.mark.browser
 
-AXE = (Path(__file__).parent / "axe.min.js").read_text()
 HOSTILE = (
     '<p id="x" onclick="window.top.pwned=1">Hello</p><script>window.top.pwned=1;fetch("http://canary.example/s")</script>'
     '<img src="http://canary.example/a.png" onerror="window.top.pwned=1"><img src="/logout"><svg onload="window.top.pwned=1"></svg>'
@@ -141,23 +140,3 @@ def test_a_phone_shows_the_inbox_without_scrolling_sideways(world: World, visit)
         ana.goto(re.sub(r"/(inbox|threads|deals|account|held).*", path, ana.url))
         assert ana.evaluate("document.documentElement.scrollWidth") <= 390, path
     assert ana.get_by_role("navigation", name="Main").is_visible()
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_serious_stands_in_the_way_of_anybody(world: World, visit, scheme: str) -> None:
-    """axe finds no serious fault on the main pages, in either theme."""
-    faults = []
-    for name, paths in (
-        ("ana", ["/inbox", "/threads/1", "/choices", "/deals/1", "/account"]),
-        ("cleo", ["/held", "/settings/policy", "/settings/people", "/sources/new/mailgun"]),
-    ):
-        page = visit(name, scheme=scheme).page
-        for path in paths:
-            page.goto(re.sub(r"/inbox.*|(?<=\d)/.*", path, page.url, count=1))
-            page.evaluate(AXE)
-            found = page.evaluate("axe.run({exclude: [['iframe']]}, {resultTypes: ['violations']})")
-            for one in found["violations"]:
-                if one["impact"] in ("serious", "critical"):
-                    faults.append((path, one["id"], [node["html"][:160] for node in one["nodes"][:3]]))
-    page = visit(None, scheme=scheme).page
-    assert faults == []

@@ -5,14 +5,16 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from core import notices
 from core.languages import LANGUAGES, gettext_of
-from core.store import outbox, tokens
+from core.store import one_time, outbox, tokens
 from core.store.database import connected
 from core.store.models import Notice, Rep
+from tests.web.places import paths
 from tests.web.world import World
 
 FOREIGN = [code for code in LANGUAGES if code != "en"]
@@ -69,3 +71,20 @@ def test_a_mail_goes_out_in_the_language_of_the_rep_who_gets_it(world: World, la
     assert letter is not None
     assert letter.subject == text(notices.PASSWORD_SUBJECT) != notices.PASSWORD_SUBJECT
     assert letter.body.startswith(text(notices.PASSWORD_BODY).partition("%(")[0])
+
+
+@pytest.mark.parametrize("who", [None, "ana", "cleo"])
+def test_every_page_is_there_in_every_language(world: World, mail: SimpleNamespace, language: str, who: str | None) -> None:
+    with connected():
+        token = one_time.make("password", world.rep("ben").id, world.house.seal, world.house.now())
+    ids = {"thread_id": mail.thread, "message_id": mail.message, "inbound_id": mail.held, "record_id": world.chairs, "contact_id": world.bo, "token": token}
+    client = world.client(who)
+    seen = 0
+    for path in paths(world, ids):
+        answer = client.get(path, headers={"Accept-Language": language})
+        assert answer.status_code < 500, path
+        if answer.mimetype == "text/html" and "<html" in answer.text and answer.status_code == 200 and "/body" not in path:
+            assert f'<html lang="{language}"' in answer.text, path
+            assert "%(" not in html.unescape(answer.text), path
+            seen += 1
+    assert seen > {None: 2, "ana": 30, "cleo": 40}[who]

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from flask.testing import FlaskClient
 from selectolax.lexbor import LexborHTMLParser as HTMLParser
 from selectolax.lexbor import LexborNode as Node
 
 from core.store import one_time
 from core.store.database import connected
+from tests.web.places import paths
 from tests.web.world import PASSWORD, World
 
 LONG = "x" * 5000
@@ -189,30 +188,11 @@ def test_the_sentence_stands_beside_the_field_and_what_was_typed_is_still_there(
             assert shown(node) == typed, name
 
 
-def all_pages(world: World, places: dict[str, Any], mail: SimpleNamespace) -> Iterator[tuple[FlaskClient, str]]:
-    """Every page that somebody can ask for, with what is there."""
-    ids = {"thread_id": mail.thread, "message_id": mail.message, "inbound_id": mail.held, "record_id": world.chairs, "contact_id": world.bo, "organisation_id": 1, "source_id": places["source"]}
-    for who in (None, "ana", "cleo"):
-        client = world.client(who)
-        for rule in world.app.url_map.iter_rules():
-            if "GET" in rule.methods and not rule.rule.startswith(("/api/", "/in/", "/livez", "/readyz", "/metrics", "/static")):
-                known = {name: ids.get(name, 1) for name in rule.arguments}
-                kinds = {"preset": "hubspot"}.get(rule.endpoint.rpartition(".")[2], "imap")
-                token = places["token"]
-                for noun in ("deals", "leads", "projects") if "noun" in rule.arguments else ("",):
-                    with world.app.test_request_context():
-                        values = {**known, **({"noun": noun} if noun else {}), **({"kind": kinds} if "kind" in rule.arguments else {}), **({"token": token} if "token" in rule.arguments else {})}
-                        path = world.app.url_map.bind("localhost").build(rule.endpoint, values)
-                    yield client, path
-                    if rule.endpoint == "links.show":
-                        for kind in ("deal", "lead", "project", "contact", "organisation"):
-                            yield client, f"{path}?new={kind}"
-
-
 def test_every_form_in_which_something_is_typed_has_its_case(world: World, mail: SimpleNamespace, places: dict[str, Any]) -> None:
     adapter = world.app.url_map.bind("localhost")
     typed_in = set()
-    for client, path in all_pages(world, places, mail):
+    ids = {"thread_id": mail.thread, "message_id": mail.message, "inbound_id": mail.held, "record_id": world.chairs, "contact_id": world.bo, "source_id": places["source"], "token": places["token"]}
+    for client, path in [(client, path) for who in (None, "ana", "cleo") for client in (world.client(who),) for path in paths(world, ids)]:
         answer = client.get(path)
         assert answer.status_code < 500, path
         if answer.mimetype != "text/html":

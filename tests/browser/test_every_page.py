@@ -1,0 +1,89 @@
+"""Every page in a real browser: nothing stands in anybody's way, and no language is too long for a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.store import one_time
+from core.store.database import connected
+from core.store.models import Message, Outcome, Rep
+from tests.web.places import pages
+from tests.web.world import PNG, World
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+
+AXE = (Path(__file__).parent / "axe.min.js").read_text()
+LOOK = "axe.run({exclude: [['iframe']]}, {resultTypes: ['violations']}).then(found => found.violations.map(one => [one.impact, one.id, one.nodes.slice(0, 3).map(node => node.html.slice(0, 200))]))"
+# What lies outside of the screen and is neither hidden nor in a box that scrolls by itself.
+WIDER = "[...document.querySelectorAll('body *')].filter(one => one.checkVisibility() && one.getBoundingClientRect().right > innerWidth + 1 && !one.closest('.scroll, .tabs, pre, .rail, svg, .line, .unseen, [hidden], dialog:not([open])')).slice(0, 3).map(one => one.outerHTML.slice(0, 120))"
+
+
+@pytest.fixture(scope="module")
+def places(world: World) -> dict[str | None, list[str]]:
+    """The pages of each person, with mail of every kind behind them."""
+    first = world.mail("Offer for ten chairs", html="<p>Dear Bo, here is the <b>offer</b>.</p>", picture=PNG, files=[("Offer 2026-117.pdf", "application/pdf", b"%PDF-1.7")])
+    world.mail("Which of the two first, the desks or the lamps, and when?", to="Kim Oda <kim@far.example>")
+    held = world.mail("Contract", sender="Ana Sand <ana@unproved.example>")
+    world.mail("Special price for you", ip="198.51.100.7")
+    world.mail("Your enquiry", sender="Sales Bot <news@far.example>", ip="192.0.2.30")
+    cleo = world.client("cleo")
+    world.post(cleo, "/settings/never-log", pattern="newsletter.example")
+    world.post(cleo, "/settings/people/team", address="team@sales.example", rep="2")
+    source = world.post(cleo, "/sources/new/mailgun", **{"name": "Mailgun EU", "s-secret": "key-of-mailgun"}).location.rpartition("/")[2]
+    world.post(world.client("ana"), "/account/addresses", address="ana@home.example")
+    with connected():
+        message = Message.get(Message.inbound_id == first)
+        token = one_time.make("password", world.rep("ben").id, world.house.seal, world.house.now())
+        assert Outcome.select().where(Outcome.inbound_id == held).count() == 1
+    ids = {"thread_id": message.thread_id, "message_id": message.id, "inbound_id": held, "record_id": world.chairs, "contact_id": world.bo, "source_id": source, "token": token}
+    found: dict[str | None, list[str]] = {None: pages(world, None, ids)}
+    found["ana"] = pages(world, "ana", ids)
+    found["cleo"] = [path for path in pages(world, "cleo", ids) if path not in found["ana"]]
+    assert {"/login", "/forgotten"} <= set(found[None])
+    assert {"/settings/preset/hubspot", "/settings/outgoing", "/settings/data", "/sources", "/plugins"} <= set(found["cleo"])
+    assert len(found["ana"]) > 25
+    return found
+
+
+@pytest.fixture
+def _languages_back(world: World) -> Iterator[None]:
+    yield
+    with connected():
+        Rep.update(language="en").execute()
+
+
+def each(visit: Any, base: str, places: dict[str | None, list[str]], who: str | None, **look: Any) -> Iterator[tuple[Any, str]]:
+    page = visit(who, **look).page
+    for path in places[who]:
+        page.goto(base + path)
+        yield page, path
+
+
+@pytest.mark.parametrize("who", [None, "ana", "cleo"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_stands_in_the_way_of_anybody_on_any_page(world: World, visit, base: str, places, scheme: str, who: str | None) -> None:
+    """axe finds no fault at all, whatever it calls serious, in either theme."""
+    faults = []
+    for page, path in each(visit, base, places, who, scheme=scheme):
+        page.evaluate(AXE)
+        faults += [(path, *found) for found in page.evaluate(LOOK)]
+    assert faults == []
+
+
+@pytest.mark.parametrize("who", [None, "ana", "cleo"])
+@pytest.mark.parametrize("language", ["en", "it", "sv", "ja"])
+@pytest.mark.usefixtures("_languages_back")
+def test_no_page_is_wider_than_a_phone_in_any_language(world: World, visit, base: str, places, language: str, who: str | None) -> None:
+    with connected():
+        Rep.update(language=language).execute()
+    wide = []
+    for page, path in each(visit, base, places, who, width=390):
+        assert page.evaluate("document.documentElement.lang") == (language if who else "en"), path
+        width, outside = page.evaluate("document.documentElement.scrollWidth"), page.evaluate(WIDER)
+        if width > 390 or outside:
+            wide.append((path, width, outside))
+    assert wide == []
