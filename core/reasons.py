@@ -61,9 +61,20 @@ _KINDS = frozenset(
 
 
 def _spoken(params: Mapping[str, Any], gettext: Gettext) -> Mapping[str, Any]:
-    """The parameters with the word for a kind in the reader's language."""
-    kind = params.get("kind")
-    return {**params, "kind": gettext(kind)} if isinstance(kind, str) and kind in _KINDS else params
+    """The parameters with the word for a kind, and with the clause `detail`, in the reader's language.
+
+    A clause with gaps of its own comes with `detail_of`, its text, and `detail_NAME` for each gap; programs read `detail`.
+    """
+    spoken = dict(params)
+    kind, clause = params.get("kind"), params.get("detail")
+    if isinstance(kind, str) and kind in _KINDS:
+        spoken["kind"] = gettext(kind)
+    if params.get("detail_of"):
+        gaps = {name.removeprefix("detail_"): value for name, value in params.items() if name.startswith("detail_")}
+        spoken["detail"] = filled(gettext(str(params["detail_of"])), gaps)
+    elif clause and isinstance(clause, str):
+        spoken["detail"] = gettext(clause)
+    return spoken
 
 
 def filled(text: str, params: Mapping[str, Any]) -> str:

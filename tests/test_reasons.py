@@ -104,3 +104,21 @@ def test_the_word_for_a_kind_is_in_the_readers_language() -> None:
     words = {"It is the only open {kind} of the thread's contacts.": "Det är den enda öppna {kind}.", "deal": "affären"}
     assert reasons.sentence("only-open-of-kind", {"kind": "deal"}, lambda text: words.get(text, text)) == "Det är den enda öppna affären."
     assert reasons.sentence("only-open-of-kind", {"kind": ["deal"]}, str) == "It is the only open ['deal'] of the thread's contacts."
+
+
+def test_a_clause_inside_a_sentence_is_said_in_the_readers_language_too() -> None:
+    words = {
+        "The mail could not prove that it comes from {domain}: {detail}.": "Beweis für {domain} fehlt: {detail}.",
+        "the SPF record of {domain} forbids the server {ip}": "SPF von {domain} verbietet {ip}",
+        "it is no RSA key": "kein RSA",
+    }
+    params = {
+        "domain": "sales.example", "detail": "the SPF record of bounce.example forbids the server 192.0.2.1",
+        "detail_of": "the SPF record of {domain} forbids the server {ip}", "detail_domain": "bounce.example", "detail_ip": "192.0.2.1",
+    }  # fmt: skip
+    german = lambda text: words.get(text, text)  # noqa: E731
+    assert reasons.sentence("auth-rejected", params, german) == "Beweis für sales.example fehlt: SPF von bounce.example verbietet 192.0.2.1."
+    assert reasons.sentence("auth-rejected", params) == f"The mail could not prove that it comes from sales.example: {params['detail']}."
+    assert "kein RSA" in reasons.sentence("dkim-key-wrong", {"detail": "it is no RSA key"}, german)
+    # What came with a mail is text: its braces are left alone, and it is never looked up as a sentence with gaps.
+    assert "{0.__class__}" in reasons.sentence("bad-case", {"detail": "{0.__class__}"}, german)

@@ -7,10 +7,13 @@ The table stands in docs/authentication.md.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from core import reasons
 from core.mail.alignment import aligned, ascii_domain, organisational, pinned
+from core.reasons import N_
 from core.types import AuthResult, Dns, DnsTrouble, Envelope, Identity, Judgement, Trust
 
 # What programs read in different ways: a signature that holds says nothing about what a person would see.
@@ -187,12 +190,18 @@ def _by_disproof(case: _Case) -> Judgement | None:
     if not grounds and not (case.policy.enforced and case.spf_known):
         return None
     if not grounds:
-        return case.verdict("reject", "auth-rejected", detail=_DETAILS["dmarc-enforced"], because="dmarc-enforced")
+        return _rejected(case, "dmarc-enforced", _DETAILS["dmarc-enforced"], {})
     worst = min(grounds, key=lambda check: (check.result == "pass", not check.aligned))
     because = worst.reason or f"{worst.method}-{worst.result}"
-    detail = _DETAILS.get(because, _DETAILS.get(worst.method, "a check failed"))
-    facts = {**worst.params, "domain": worst.domain or case.sender, "from_domain": case.sender}
-    return case.verdict("reject", "auth-rejected", detail=detail.format_map(_Facts(facts)), because=because)
+    detail = _DETAILS.get(because, _DETAILS.get(worst.method, N_("a check failed")))
+    return _rejected(case, because, detail, {**worst.params, "domain": worst.domain or case.sender, "from_domain": case.sender})
+
+
+def _rejected(case: _Case, because: str, clause: str, facts: Mapping[str, str]) -> Judgement:
+    """The clause in English for programs, and what a page needs to say it in the reader's language."""
+    gaps = {f"detail_{name}": facts.get(name, "…") for name in _GAP.findall(clause)}
+    said = {"detail_of": clause, **gaps} if gaps else {}
+    return case.verdict("reject", "auth-rejected", detail=reasons.filled(clause, facts), because=because, **said)
 
 
 def _disproves(check: AuthResult, case: _Case) -> bool:
@@ -215,32 +224,29 @@ def _own_signature_broke(case: _Case) -> bool:
     return any(check.method == "dkim" and check.aligned and check.result in ("fail", "permerror") for check in case.checks)
 
 
-class _Facts(dict[str, str]):
-    def __missing__(self, key: str) -> str:
-        return "…"
-
+_GAP = re.compile(r"\{(\w+)\}")
 
 _DETAILS = {
-    "dmarc-enforced": "its domain asks for mail without a proof to be refused (DMARC), and this mail has none",
-    "dkim": "its DKIM signature does not hold",
-    "spf": "SPF does not allow the server that sent it",
-    "dmarc": "{by} found that it fails DMARC",
-    "dkim-pass-unaligned": "it is signed by {domain}, not by {from_domain}",
-    "spf-pass-unaligned": "it was sent for {domain}, not for {from_domain}",
-    "trusted-verdict-unaligned": "{by} found a proof for {domain} only",
-    "trusted-verdict": "{by} found {method} {result}",
-    "trusted-without-domain": "{by} found {method} {result}",
-    "dkim-sha1": "its DKIM signature uses SHA-1, which can be forged",
-    "dkim-body-changed": "its text was changed after it was signed",
-    "dkim-header-changed": "its DKIM signature does not hold",
-    "dkim-key-missing": "the key of its DKIM signature, {selector}._domainkey.{domain}, is not published",
-    "dkim-key-revoked": "the key of its DKIM signature, {selector}._domainkey.{domain}, was withdrawn",
-    "dkim-key-weak": "the key of its DKIM signature has only {bits} bits",
-    "dkim-expired": "its DKIM signature was valid until {date}",
-    "dkim-in-future": "its DKIM signature is dated in the future",
-    "spf-fail": "the SPF record of {domain} forbids the server {ip}",
-    "spf-softfail": "the SPF record of {domain} does not list the server {ip}",
-    "spf-record-wrong": "the SPF record of {domain} cannot be evaluated",
+    "dmarc-enforced": N_("its domain asks for mail without a proof to be refused (DMARC), and this mail has none"),
+    "dkim": N_("its DKIM signature does not hold"),
+    "spf": N_("SPF does not allow the server that sent it"),
+    "dmarc": N_("{by} found that it fails DMARC"),
+    "dkim-pass-unaligned": N_("it is signed by {domain}, not by {from_domain}"),
+    "spf-pass-unaligned": N_("it was sent for {domain}, not for {from_domain}"),
+    "trusted-verdict-unaligned": N_("{by} found a proof for {domain} only"),
+    "trusted-verdict": N_("{by} found {method} {result}"),
+    "trusted-without-domain": N_("{by} found {method} {result}"),
+    "dkim-sha1": N_("its DKIM signature uses SHA-1, which can be forged"),
+    "dkim-body-changed": N_("its text was changed after it was signed"),
+    "dkim-header-changed": N_("its DKIM signature does not hold"),
+    "dkim-key-missing": N_("the key of its DKIM signature, {selector}._domainkey.{domain}, is not published"),
+    "dkim-key-revoked": N_("the key of its DKIM signature, {selector}._domainkey.{domain}, was withdrawn"),
+    "dkim-key-weak": N_("the key of its DKIM signature has only {bits} bits"),
+    "dkim-expired": N_("its DKIM signature was valid until {date}"),
+    "dkim-in-future": N_("its DKIM signature is dated in the future"),
+    "spf-fail": N_("the SPF record of {domain} forbids the server {ip}"),
+    "spf-softfail": N_("the SPF record of {domain} does not list the server {ip}"),
+    "spf-record-wrong": N_("the SPF record of {domain} cannot be evaluated"),
 }
 
 

@@ -179,7 +179,7 @@ def size_in_words(number: int | None) -> str:
     for unit in ("bytes", "kB", "MB"):
         if value < 1024 or unit == "MB":
             text = flask_babel.format_decimal(round(value) if unit == "bytes" or value >= 10 else round(value, 1))
-            return f"{text} {unit}"
+            return f"{text} {_('bytes') if unit == 'bytes' else unit}"
         value /= 1024
     return ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flask import Blueprint, Response
+from flask_babel import gettext as _
 
 from core.health import plugins as health_of
 from core.web import hx
@@ -16,4 +17,11 @@ pages = Blueprint("plugins", __name__, url_prefix="/plugins")
 @admin_only
 def page() -> Response:
     rows = health_of(house())
-    return hx.render("plugins/page.html", "plugins/page.html", rows=rows, folder=house().settings.plugins_dir)
+    return hx.render("plugins/page.html", "plugins/page.html", rows=rows, kinds=_kinds(), folder=house().settings.plugins_dir)
+
+
+def _kinds() -> dict[str, str]:
+    """The kinds in the reader's words; a plugin of others is told by its hooks."""
+    return {
+        "sources": _("source"), "checks": _("check"), "policies": _("linking policy"), "forwards": _("forward reader"), "connectors": _("connector"), "sinks": _("event sink"),
+    }  # fmt: skip

@@ -28,6 +28,7 @@ from nacl.signing import VerifyKey
 
 from core.hookspecs import hookimpl
 from core.mail.alignment import aligned, ascii_domain, pinned
+from core.reasons import N_
 from core.types import AuthResult, Check, Dns, DnsTrouble, Envelope, Message
 
 MAX_SIGNATURES = 8  # judged; each may cost a DNS question and an RSA operation
@@ -246,7 +247,7 @@ def signing_domain(tags: dict[bytes, bytes] | None) -> str | None:
 def read_signature(name: bytes, value: bytes, tags: dict[bytes, bytes] | None) -> Signature:
     """Judge the tags (RFC 6376 3.5 and 6.1.1). Raises Verdict for every signature that cannot hold."""
     if tags is None:
-        raise Verdict("permerror", "dkim-tags-wrong", detail="it is too long, or its list of tags cannot be read")
+        raise Verdict("permerror", "dkim-tags-wrong", detail=N_("it is too long, or its list of tags cannot be read"))
     for tag in (b"v", b"a", b"b", b"bh", b"d", b"h", b"s"):
         if not tags.get(tag):
             raise _wrong(tag)
@@ -290,7 +291,8 @@ def read_signature(name: bytes, value: bytes, tags: dict[bytes, bytes] | None) -
 
 
 def _wrong(tag: bytes) -> Verdict:
-    return Verdict("permerror", "dkim-tags-wrong", detail=f"the tag {tag.decode('ascii')}= is missing or wrong")
+    name = tag.decode("ascii")
+    return Verdict("permerror", "dkim-tags-wrong", detail=f"the tag {name}= is missing or wrong", detail_of=N_("the tag {tag}= is missing or wrong"), detail_tag=name)
 
 
 def _times(tags: dict[bytes, bytes]) -> tuple[int | None, int | None]:
@@ -377,17 +379,17 @@ def read_key(record: bytes, signature: Signature) -> PublicKey:
     """The key out of its record, when it may be used for this signature (RFC 6376 3.6.1)."""
     tags = _key_tags(record) if len(record) <= MAX_KEY_RECORD else None
     if tags is None:
-        raise Verdict("permerror", "dkim-key-wrong", detail="it is too long, or its list of tags cannot be read")
+        raise Verdict("permerror", "dkim-key-wrong", detail=N_("it is too long, or its list of tags cannot be read"))
     if tags.get(b"v", b"DKIM1") != b"DKIM1" or b"p" not in tags:
-        raise Verdict("permerror", "dkim-key-wrong", detail="it is no DKIM key record")
+        raise Verdict("permerror", "dkim-key-wrong", detail=N_("it is no DKIM key record"))
     if not tags[b"p"]:
         raise Verdict("permerror", "dkim-key-revoked")
     if not {b"*", b"email"} & _listed(tags, b"s", b"*"):
         raise Verdict("permerror", "dkim-key-other-use")
     if signature.digest.encode("ascii") not in _listed(tags, b"h", signature.digest.encode("ascii")):
-        raise Verdict("permerror", "dkim-key-wrong", detail=f"it does not allow {signature.digest}")
+        raise Verdict("permerror", "dkim-key-wrong", detail=f"it does not allow {signature.digest}", detail_of=N_("it does not allow {digest}"), detail_digest=signature.digest)
     if tags.get(b"k", b"rsa").lower() != signature.algorithm.encode("ascii"):
-        raise Verdict("permerror", "dkim-key-wrong", detail="it is of another kind than the signature")
+        raise Verdict("permerror", "dkim-key-wrong", detail=N_("it is of another kind than the signature"))
     if b"s" in _listed(tags, b"t", b"") and signature.identity != signature.domain:
         raise Verdict("permerror", "dkim-key-strict")
     return _load_key(signature.algorithm, tags[b"p"])
@@ -411,9 +413,9 @@ def _load_key(algorithm: str, text: bytes) -> PublicKey:
             raise Verdict("permerror", "dkim-key-weak" if bits < KEY_BITS.start else "dkim-key-huge", bits=str(bits))
         key = load_der_public_key(octets)
     except (ValueError, CryptoError, UnsupportedAlgorithm) as fault:
-        raise Verdict("permerror", "dkim-key-wrong", detail="the key cannot be read") from fault
+        raise Verdict("permerror", "dkim-key-wrong", detail=N_("the key cannot be read")) from fault
     if not isinstance(key, rsa.RSAPublicKey):
-        raise Verdict("permerror", "dkim-key-wrong", detail="it is no RSA key")
+        raise Verdict("permerror", "dkim-key-wrong", detail=N_("it is no RSA key"))
     return key
 
 
@@ -457,7 +459,7 @@ def judge(signature: Signature, mail: Mail, key: PublicKey) -> None:
     """Body hash, then signature (RFC 6376 6.1.3). Raises Verdict when either does not hold or covers too little."""
     digest, whole = mail.digest(signature)
     if signature.length is not None and signature.length > whole:
-        raise Verdict("permerror", "dkim-tags-wrong", detail="the tag l= is longer than the body")
+        raise Verdict("permerror", "dkim-tags-wrong", detail=N_("the tag l= is longer than the body"))
     if digest != signature.body_hash:
         raise Verdict("fail", "dkim-body-changed")
     hashed = hashlib.new(signature.digest, signed_header(signature, mail)).digest()
