@@ -18,7 +18,7 @@ from peewee import JOIN
 
 from core.reasons import N_
 from core.store import dialect, words
-from core.store.database import main_db
+from core.store.database import main_db, run_sql
 from core.store.dialect import Phrase
 from core.store.fields import to_micros
 from core.store.models import Attachment, Message, Participant, Rep, Thread
@@ -101,14 +101,14 @@ class Text:
 class Fact:
     """A condition in plain SQL: over t and s, or (`of_mail`) over a mail m.
 
-    few  the SQL is a condition on t.id that an index answers with few threads, so that a search may begin there
+    few  the threads that meet it, as a question of the index: where they are few a search may begin with them
     """
 
     sql: str
     params: tuple[Any, ...]
     shown: str
     of_mail: bool = False
-    few: bool = False
+    few: str = ""
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class Query:
     condition: str = ""  # over t, s
     params: list[Any] = field(default_factory=list)
     of_mail: tuple[Node, ...] = ()  # what is asked of single mails beside the text: over m (and t, s)
-    begin: Fact | None = None  # a fact that must hold and that few threads meet
+    begin: list[int] | None = None  # the threads to look among, when the query names few
     understood: str = ""
     notes: tuple[str, ...] = ()
     held: bool = False  # is:held: asks about mail that is in no thread
@@ -304,20 +304,26 @@ def _is(reader: _Reader, name: str, value: str) -> Node | None:
     return Fact(sql, (), f"is:{value.lower()}") if sql else None
 
 
-_LIVE = "FROM link l JOIN {table} x ON x.id = l.{column} WHERE l.removed_at IS NULL AND l.kind = ?"
+_MOST_NAMED = 500  # contacts, organisations or records that one name may stand for before the walk compares names itself
 
 
 def _linked(reader: _Reader, name: str, value: str) -> Node | None:
     """By id, or by a part of the title."""
     kind = {"org": "organisation"}.get(name, name)
     column = {"contact": "contact_id", "organisation": "organisation_id"}.get(kind, "record_id")
-    shown = f"{name}:{value}"
+    params: tuple[Any, ...] = (kind,)
     if value.isascii() and value.isdigit() and len(value) < 19:
-        by_id = f"t.id IN (SELECT l.thread_id FROM link l WHERE l.removed_at IS NULL AND l.kind = ? AND l.{column} = ?)"
-        return Fact(by_id, (kind, int(value)), shown, few=True)
-    table, title = {"contact_id": ("contact", "name"), "organisation_id": ("organisation", "name")}.get(column, ("record", "title"))
-    live = _LIVE.format(table=table, column=column)
-    return Fact(f"t.id IN (SELECT l.thread_id {live} AND lower(x.{title}) LIKE lower(?) ESCAPE '\\')", (kind, dialect.contains(value)), shown, few=True)
+        live = f"FROM link l WHERE l.removed_at IS NULL AND l.kind = ? AND {among(f'l.{column}', [int(value)])}"
+    else:
+        table, title = {"contact_id": ("contact", "name"), "organisation_id": ("organisation", "name")}.get(column, ("record", "title"))
+        holds = f"lower(x.{title}) LIKE lower(?) ESCAPE '\\'"
+        found = run_sql(main_db, f"SELECT x.id FROM {table} x WHERE {holds} LIMIT {_MOST_NAMED + 1}", (dialect.contains(value),)).fetchall()
+        if len(found) <= _MOST_NAMED:
+            live = f"FROM link l WHERE l.removed_at IS NULL AND l.kind = ? AND {among(f'l.{column}', [ident for (ident,) in found])}"
+        else:
+            live = f"FROM link l JOIN {table} x ON x.id = l.{column} WHERE l.removed_at IS NULL AND l.kind = ? AND {holds}"
+            params = (kind, dialect.contains(value))
+    return Fact(f"EXISTS (SELECT 1 {live} AND l.thread_id = t.id)", params, f"{name}:{value}", few=f"SELECT l.thread_id {live}")
 
 
 _Operator = Callable[[_Reader, str, str], "Node | None"]
@@ -436,7 +442,7 @@ def understand(viewer: Viewer, text: str, now: dt.datetime | None = None) -> Que
         sql = _Sql(viewer, ())
         query.condition = sql.write(Every(tuple(of_thread)))
         query.params = sql.params
-        query.begin = next((part for part in of_thread if isinstance(part, Fact) and part.few), None)
+        query.begin = next((found for part in of_thread if isinstance(part, Fact) and part.few and (found := _few_threads(part)) is not None), None)
     return query
 
 
@@ -474,17 +480,26 @@ def condition_of_mails(viewer: Viewer, query: Query, thread_ids: Sequence[int] =
     """
     if not query.of_mail:
         return None
-    sql = _Sql(viewer, _mails_of(thread_ids) if asks_for_text(query) else ())
+    mails = _mails_of(thread_ids) if asks_for_text(query) else {}
+    sql = _Sql(viewer, mails)
     asked = tuple(part for part in query.of_mail if not isinstance(part, Not))
     parts = [_SOME_MAIL.format(sql.write(Every(asked)))] if asked else []
-    parts += ["NOT " + _SOME_MAIL.format(sql.write(part.part)) for part in query.of_mail if isinstance(part, Not)]
+    for part in query.of_mail:
+        if isinstance(part, Not):
+            excluded = _wanted(part.part)
+            if excluded is None:
+                parts.append("NOT " + _SOME_MAIL.format(sql.write(part.part)))
+            else:
+                hits = dialect.hits_among(dialect.within(excluded, sql.access), mails)
+                parts.append(f"NOT ({among('t.id', {mails[ident] for ident in hits})})")
     return plain(" AND ".join(parts), sql.params)
 
 
-def _mails_of(thread_ids: Sequence[int]) -> list[int]:
+def _mails_of(thread_ids: Sequence[int]) -> dict[int, int]:
+    """The mails of these threads: id -> thread."""
     if not thread_ids:
-        return []
-    return [ident for (ident,) in Message.select(Message.id).where(Message.thread.in_(list(thread_ids)), Message.deleted_at.is_null()).tuples()]
+        return {}
+    return dict(run_sql(main_db, f"SELECT id, thread_id FROM message WHERE {among('thread_id', thread_ids)} AND deleted_at IS NULL").fetchall())
 
 
 # --- finding ------------------------------------------------------------------------------------------------------
@@ -556,7 +571,7 @@ def _collect(viewer: Viewer, query: Query, before: int, limit: int, condition: A
     return None
 
 
-_FEW = 5000  # mails in the threads that a query may begin with
+_FEW = 5000  # threads that a query may begin with
 
 
 def _hits(viewer: Viewer, query: Query, before: int) -> Iterator[list[int]]:
@@ -574,18 +589,18 @@ def _hits(viewer: Viewer, query: Query, before: int) -> Iterator[list[int]]:
         before, chunk = ids[-1], min(chunk * 2, 3200)
 
 
+def _few_threads(fact: Fact) -> list[int] | None:
+    """The threads that meet it, None when there are too many of them to begin a search with."""
+    found = run_sql(main_db, f"{fact.few} LIMIT {_FEW + 1}", fact.params).fetchall()
+    return [int(ident) for (ident,) in found] if len(found) <= _FEW else None
+
+
 def _mails_to_begin_with(viewer: Viewer, query: Query, before: int) -> list[int] | None:
-    """The readable mails of the few threads that the query names; None when it names none, or threads with too many mails."""
+    """The readable mails of the few threads that the query names; None when it names none, or too many."""
     if query.begin is None:
         return None
-    rows = (
-        T.select(M.id)
-        .join(M, JOIN.CROSS)
-        .where((M.thread == T.id) & plain(query.begin.sql, query.begin.params) & visible(viewer, T) & (M.id < before))
-        .limit(_FEW + 1)
-    )
-    ids = [int(ident) for (ident,) in rows.tuples()]
-    return ids if len(ids) <= _FEW else None
+    readable = [ident for (ident,) in T.select(T.id).where(plain(among("t.id", query.begin)) & visible(viewer, T)).tuples()]
+    return [ident for ident in _mails_of(readable) if ident < before]
 
 
 def _checked(viewer: Viewer, query: Query, ids: Sequence[int], condition: Any) -> list[tuple[int, int]]:

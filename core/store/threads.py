@@ -99,7 +99,7 @@ def _walk(viewer: Viewer, tab: str, owner: int | None, query: search.Query, cond
     branches = _branches(viewer, tab, owner)
     if query.begin is not None:
         condition = condition if tab == "needs-choice" and viewer.is_admin else _and(condition, _of_tab(viewer, tab))
-        branches = [rows.plain(query.begin.sql, query.begin.params)]
+        branches = [rows.plain(search.among("t.id", query.begin))]
     if search.asks_for_text(query):
         return rows.page_in_portions(viewer, branches, condition, lambda ids: search.condition_of_mails(viewer, query, ids), cursor, limit)
     return rows.page(viewer, branches, _and(condition, search.condition_of_mails(viewer, query)), cursor, limit)
