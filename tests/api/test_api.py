@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from core.store import company, inbound
-from core.store.models import Audit, Link, Pulse, RecordHistory, Throttle
+from core import events
+from core.errors import Sentence
+from core.reasons import N_
+from core.store import company, inbound, plugin_states
+from core.store.models import Audit, Link, Pulse, RecordHistory, SourceInstance, Throttle
 from tests.api.house import House, opened
 
 
@@ -467,6 +470,41 @@ def test_policies_and_plugins_are_listed(house):
     assert policies["single-open"]["exclusive"]
     assert all(plugin["enabled"] for plugin in house.eve.get("/plugins")["items"])
     is_problem(house.ana("GET", "/plugins"), 403)
+
+
+def test_what_a_plugin_or_a_source_came_to_grief_over_is_told(house):
+    made = house.eve("POST", "/sources", {"kind": "mailgun", "name": "grieving", "settings": {"secret": "key-123456789012345678901234567890"}}).json
+    SourceInstance.update(last_error=Sentence(N_("It was not loaded: another plugin is named %(name)s. Rename one of them."), name="x")).where(SourceInstance.id == made["id"]).execute()
+    assert house.eve("GET", f"/sources/{made['id']}").json["last_error"].startswith("It was not loaded: another plugin is named x.")
+    plugin_states.failed("plugins.policies.single_open", "RuntimeError", house.app.extensions["dropcopy"].now())
+    rows = {row["module"]: row for row in house.eve("GET", "/plugins").json["items"]}
+    assert "RuntimeError" in rows["plugins.policies.single_open"]["last_error"]
+    assert rows["plugins.policies.all_open"]["last_error"] == ""
+
+
+def test_the_outbox_is_told_and_the_webhook_s_secret_is_shown_once(house):
+    assert house.eve("GET", "/outbox").json == {"waiting": 0, "oldest": None, "trouble": "", "given_up": 0}
+    first, second = (house.eve("POST", "/event-webhook/secret").json["secret"] for _ in range(2))
+    assert first.startswith("whsec_")
+    assert first != second
+    assert second not in house.eve("GET", "/settings").text
+    assert events.webhook_secret(house.app.extensions["dropcopy"].seal) == second
+
+
+def test_a_blocked_domain_is_listed_until_it_is_taken_off(house):
+    assert house.eve("POST", "/blocked-domains", {"domain": "Loud.Example."}).json["domain"] == "loud.example"
+    assert [one["domain"] for one in house.eve("GET", "/blocked-domains").json["items"]] == ["loud.example"]
+    assert house.eve("DELETE", "/blocked-domains/loud.example").status_code == 204
+    assert house.eve("DELETE", "/blocked-domains/loud.example").status_code == 404
+    assert house.eve("POST", "/blocked-domains", {"domain": "%"}).status_code == 422
+
+
+def test_a_record_gets_a_new_address_and_the_old_one_is_told_no_more(house):
+    made = house.eve("POST", "/deals", {"title": "Chairs"}).json
+    changed = house.bo("POST", f"/deals/{made['id']}/address").json
+    assert changed["bcc_address"] not in ("", made["bcc_address"])
+    assert house.eve("GET", f"/deals/{made['id']}").json["bcc_address"] == changed["bcc_address"]
+    assert house.bo("POST", "/deals/99999/address").status_code == 404
 
 
 def test_a_webhook_source_carries_its_url_and_hides_its_secret(house):
