@@ -1,71 +1,48 @@
 """Ten thousand mails from a real Dovecot: how fast, in how much memory, and how little the next look moves.
 
-    python bench/imap.py [NUMBER] [--size BYTES]
+    python -m bench.imap [NUMBER] [--size BYTES]
 
-Needs Dovecot. The mailbox keeps its progress in an SQLite file with synchronous=FULL, one durable write a mail, as in service.
+Needs Dovecot. Intake and state are those of the service, in SQLite files: every mail is durable before it counts as read.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import os
 import resource
-import sqlite3
-import sys
 import tempfile
 import time
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
+from core import sources
+from core.house import build
+from core.settings import load_settings
+from core.store.database import connected
+from core.store.models import Inbound
 from plugins.sources import imap
-from tests.plugins.sources.cases import World, mail
+from tests.plugins.sources.cases import mail
 from tests.plugins.sources.dovecot import PASSWORD, dovecot
 from tests.plugins.sources.fake_imap import FakeRelay
-
-
-class DurableState:
-    """The shape of a source instance's real state: one row a name."""
-
-    def __init__(self, path: Path) -> None:
-        self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self.db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE state (name TEXT PRIMARY KEY, value TEXT)")
-
-    def get(self, name: str, default: Any = None) -> Any:
-        row = self.db.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()
-        return json.loads(row[0]) if row else default
-
-    def set(self, **values: Any) -> None:
-        for name, value in values.items():
-            self.db.execute("INSERT INTO state VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", (name, json.dumps(value)))
-
-
-class CountingIntake:
-    """Keeps every mail durably and remembers only its key, so that the memory seen is the poller's own."""
-
-    message_limit = 20 << 20
-
-    def __init__(self, path: Path) -> None:
-        self.db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self.db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE kept (key TEXT PRIMARY KEY, raw BLOB)")
-
-    def accepts(self, address: str) -> bool:
-        return True
-
-    def submit(self, raw: bytes, envelope: Any) -> Any:
-        self.db.execute("INSERT OR IGNORE INTO kept VALUES (?, ?)", (envelope.key, raw))
-        future: Future[int] = Future()
-        future.set_result(1)
-        return future
-
-    def count(self) -> int:
-        return int(self.db.execute("SELECT count(*) FROM kept").fetchone()[0])
+from tests.running import Running
 
 
 def memory() -> float:
+    """The most that this process has held, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def kept() -> int:
+    with connected():
+        return int(Inbound.select().count())
+
+
+def mailbox(house: Any, port: int) -> Any:
+    """The context of a new IMAP source for this port."""
+    source = house.plugins.sources["imap"]
+    values = {"host": "127.0.0.1", "port": port, "security": "none", "username": "bench", "password": PASSWORD, "default_recipient": "acme@drop.example"}
+    with connected():
+        return sources.context_of(sources.add(source, "bench", values, house.seal, house), source, house)
 
 
 def main() -> None:
@@ -73,25 +50,24 @@ def main() -> None:
     arguments.add_argument("number", type=int, nargs="?", default=10_000)
     arguments.add_argument("--size", type=int, default=4000, help="bytes of each body")
     given = arguments.parse_args()
-    with dovecot() as server, tempfile.TemporaryDirectory() as folder, FakeRelay(server.port) as relay:
-        settings = imap.Settings(host="127.0.0.1", port=relay.port, security="none", username="bench", password=PASSWORD)
-        world = World(settings)
-        intake = CountingIntake(Path(folder) / "intake.db")
-        object.__setattr__(world.context, "intake", intake)
-        object.__setattr__(world.context, "state", DurableState(Path(folder) / "state.db"))
-        server.fill("bench", given.number // 10, lambda n: mail(b"x" * given.size + b"\r\n", number=n))
-        imap.poll(world.context)
+    make = lambda n: mail(b"x" * given.size + b"\r\n", number=n)  # noqa: E731
+    with tempfile.TemporaryDirectory(prefix="dropcopy-bench-") as folder, Running(Path(folder), parts=()) as running, dovecot() as server, FakeRelay(server.port) as relay:
+        house = build(load_settings({key: value for key, value in running.env.items() if key.startswith("DROPCOPY_")}))
+        context = mailbox(house, relay.port)
+        server.fill("bench", given.number // 3, make)  # enough to fill the database's own cache
+        imap.poll(context)
         early = memory()
-        server.fill("bench", given.number, lambda n: mail(b"x" * given.size + b"\r\n", number=n), first=given.number)
-        before, began = intake.count(), time.monotonic()
-        print(imap.poll(world.context))
-        seconds = time.monotonic() - began
-        fetched = intake.count() - before
-        print(f"{fetched} mails in {seconds:.1f} s: {fetched / seconds:.0f} mails/s")
-        print(f"memory: {early:.0f} MB at most after the first tenth, {memory():.0f} MB at the end")
+        server.fill("bench", given.number, make, first=given.number)
+        before, began, busy = kept(), time.monotonic(), time.process_time()
+        print(imap.poll(context))
+        seconds, busy = time.monotonic() - began, time.process_time() - busy
+        fetched = kept() - before
+        print(f"{fetched} mails in {seconds:.1f} s: {fetched / seconds:.0f} mails/s, {fetched / busy:.0f} mails for each second of processor time; load {os.getloadavg()[0]:.1f}")
+        print(f"memory: {early:.0f} MB at most after the first third, {memory():.0f} MB at the end")
         moved = relay.bytes
-        imap.poll(world.context)
-        print(f"the next look moved {relay.bytes - moved} bytes (both ways) and fetched {intake.count() - before - fetched} mails")
+        imap.poll(context)
+        print(f"the next look moved {relay.bytes - moved} bytes (both ways) and fetched {kept() - before - fetched} mails")
+        house.intake.close()
 
 
 if __name__ == "__main__":
