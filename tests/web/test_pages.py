@@ -248,6 +248,23 @@ def test_contacts_are_edited_and_merged(world: World, mail: SimpleNamespace) -> 
     assert client.get(made).location == f"/contacts/{world.bo}"
 
 
+def test_copies_that_several_reps_logged_are_folded_on_the_record(world: World, mail: SimpleNamespace) -> None:
+    """And what a rep split off or duplicated is no copy of another rep's."""
+    inbound = [world.mail("Folded", sender=f"{name} <{name.lower()}@sales.example>", message_id="<folded@sales.example>") for name in ("Ana", "Ben", "Cleo")]
+    with connected():
+        threads = [Outcome.get_by_id(ident).thread_id for ident in inbound]
+        assert len({Thread.get_by_id(ident).conversation_id for ident in threads}) == 1
+        Thread.update(sharing="company").where(Thread.id.in_(threads[:2])).execute()
+    seen = world.client("ana").get(f"/deals/{world.chairs}").text
+    assert [number for number, ident in enumerate(threads) if f'href="/threads/{ident}"' in seen] == [0, 1], "Cleo's copy is private"
+    assert seen.count("<strong>Folded</strong>") == 1
+    assert seen.count("also logged by") == 1
+    with connected():
+        Thread.update(owner=world.rep("ben").id).where(Thread.id == threads[0]).execute()
+    seen = world.client("ana").get(f"/deals/{world.chairs}").text
+    assert (seen.count("<strong>Folded</strong>"), seen.count("also logged by")) == (2, 0), "two of one rep are no copies of each other"
+
+
 def test_a_rep_adds_an_address_that_counts_once_it_is_confirmed(world: World, mail: SimpleNamespace) -> None:
     client, admin = world.client("ana"), world.client("cleo")
     assert world.post(client, "/account/addresses", address="nonsense").status_code == 422
