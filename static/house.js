@@ -127,6 +127,36 @@
     const place = $(".bulk [data-selected]");
     if (place) place.textContent = String($$(".row input:checked").length);
   }
+  // The way back to the list is the way the reader came, so that the place in it is kept.
+  document.addEventListener("click", (event) => {
+    const crumb = event.target instanceof Element && event.target.closest("a.crumb");
+    if (!crumb || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+    const from = document.referrer && new URL(document.referrer);
+    if (from && from.origin === location.origin && from.pathname === new URL(crumb.href).pathname && history.length > 1) {
+      event.preventDefault();
+      history.back();
+    }
+  });
+
+  // WCAG 2.1.4: keys of one letter can be switched off. A browser that forbids storage forgets it.
+  const stored = (value) => {
+    try {
+      if (value !== undefined) localStorage.setItem("single-keys", value);
+      return localStorage.getItem("single-keys");
+    } catch {
+      return value ?? null;
+    }
+  };
+  const single = $("[data-single-keys]");
+  if (single) {
+    body.dataset.keys = stored() === "off" ? "off" : "on";
+    single.checked = body.dataset.keys === "on";
+    single.addEventListener("change", () => {
+      body.dataset.keys = single.checked ? "on" : "off";
+      stored(body.dataset.keys);
+    });
+  }
+
   $$("[data-shown-by-script]").forEach((element) => { element.hidden = false; });
 
   /* --- what htmx does to focus ---------------------------------------------------------------------------------- */

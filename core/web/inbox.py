@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, Response, abort, request, url_for
@@ -11,6 +12,7 @@ from flask_babel import ngettext
 from core.errors import NotAllowed
 from core.store import search, threads, undo
 from core.store.fields import to_micros
+from core.store.paging import Page
 from core.store.rows import ThreadRow
 from core.web import access, hx
 from core.web.access import signed_in
@@ -21,6 +23,7 @@ from core.web.refusals import number, numbers
 pages = Blueprint("inbox", __name__)
 
 PAGE = 50
+PAGES = 10  # that an address brings back at once
 
 
 def _tabs() -> list[tuple[str, str]]:
@@ -45,12 +48,24 @@ def _place_of(row: ThreadRow) -> tuple[int, int]:
 def page() -> Response:
     place = _place()
     cursor = request.args.get("cursor") or None
-    found = threads.page(viewer(), place["tab"], cursor, PAGE, q=place["q"] or None)
+    shown = max(1, min(number(request.args.get("pages")) or 1, PAGES))
+    found = _pages(place, cursor, 1 if cursor else shown)
     newest = max((_place_of(row) for row in found.items), default=(0, 0))
     return hx.render(
         "inbox/page.html", "inbox/_more.html" if cursor else "inbox/_list.html", found=found, tabs=_tabs(), newest=f"{newest[0]}-{newest[1]}", cursor=cursor, counts=rail_counts(),
-        asks_for_held=search.asks_for_held(viewer(), place["q"]), **place
+        asks_for_held=search.asks_for_held(viewer(), place["q"]), shown=shown, **place
     )  # fmt: skip
+
+
+def _pages(place: dict[str, Any], cursor: str | None, count: int) -> Page[ThreadRow]:
+    """So many pages as one: whoever comes back to the list finds the rows that were opened before."""
+    found = threads.page(viewer(), place["tab"], cursor, PAGE, q=place["q"] or None)
+    for _more in range(count - 1):
+        if found.next is None:
+            break
+        older = threads.page(viewer(), place["tab"], found.next, PAGE, q=place["q"] or None)
+        found = replace(found, items=[*found.items, *older.items], next=older.next)
+    return found
 
 
 @pages.get("/inbox/new")
