@@ -31,6 +31,17 @@ def test_the_inbox_says_where_each_mail_is_filed(world: World, mail: SimpleNames
     assert "The sender is proved by SPF" in text
 
 
+def test_what_can_be_done_with_a_row_stands_once_in_the_page(world: World, mail: SimpleNamespace) -> None:
+    text = world.client("ana").get("/inbox").text
+    rows = re.findall(r'<li id="row-\d+".*?</li>', text, re.S)
+    assert len(rows) > 1
+    assert all("<svg" not in row and "formaction" not in row and "data-may=" in row for row in rows)
+    pattern = re.search(r'<template id="acts">(.*?)</template>', text, re.S)[1]
+    for path in ("/inbox/0/archive", "/inbox/0/sharing", "/inbox/0/link-item", "/threads/0#links"):
+        assert path in pattern
+    assert text.count("formaction=") == pattern.count("formaction=")
+
+
 def test_a_partial_is_the_list_alone_and_a_page_holds_it(world: World, mail: SimpleNamespace) -> None:
     client = world.client("ana")
     partial = client.get("/inbox", headers=HTMX).text
