@@ -11,6 +11,7 @@ import pytest
 from core.errors import BadInput
 from core.store import company as company_settings
 from core.store import drops, lookups, reps
+from core.store.fields import to_micros
 from core.store.load import load
 from core.store.models import (
     ApiToken,
@@ -201,14 +202,22 @@ def test_what_a_file_leaves_out_stays_as_it_is(any_store: World) -> None:
         (lambda f: f["contacts"][0].update(organisation="nobody"), "contacts[0].organisation"),
         (lambda f: f["contacts"].append({"external_id": "c2", "addresses": ["bo@cust.example"]}), "contacts[1].addresses[0]"),
         (lambda f: f["organisations"].append({"external_id": "o2", "name": "B", "domains": ["ok.example", "cust.example"]}), "organisations[1].domains[1]"),
-        (lambda f: f["never_log"].append(" "), "never_log"),
+        (lambda f: f["organisations"][0].update(domains=["-.."]), "organisations[0].domains[0]"),
+        (lambda f: f["deals"][0].update(created_at="9999-12-31T23:59:59-23:00"), "deals[0].created_at"),
+        (lambda f: f["deals"][0].update(title="a\0b"), "deals[0].title"),
+        (lambda f: f["contacts"][0].update(name="n" * 1001), "contacts[0].name"),
+        (lambda f: f["deals"].append({"external_id": "d1", "title": "Another"}), None),
+        *((lambda f, word=word: f["never_log"].append(word), None) for word in (" ", "@", "x@", "nodot", "a b.example")),
         (lambda f: f.update(people=[]), "people"),
         (lambda f: f.update(reps={}), "reps"),
     ],
 )
-def test_a_bad_row_is_named_with_its_position_and_nothing_is_entered(any_store: World, change: Any, where: str) -> None:
+def test_a_bad_row_is_named_with_its_position_and_nothing_is_entered(any_store: World, change: Any, where: str | None) -> None:
     wrong = copy.deepcopy(FILE)
     change(wrong)
+    if where is None:  # the last row of its list
+        kind = next(name for name in ("never_log", "deals") if len(wrong[name]) > len(FILE[name]))
+        where = f"{kind}[{len(FILE[kind])}]" + (".external_id" if kind == "deals" else "")
     with pytest.raises(BadInput) as raised:
         load(wrong, NOW)
     assert raised.value.where == where
@@ -241,3 +250,10 @@ def test_a_loaded_address_counts_for_the_next_mail(company: Company) -> None:
     company.fresh()
     company.work()
     assert company.ends() == ["ignored(never-log)"]
+
+
+def test_a_moment_that_nobody_can_say_breaks_no_reader(any_store: World) -> None:
+    """A row of an older time, or of another program."""
+    load(copy.deepcopy(FILE), NOW)
+    Record.update(created_at=to_micros(NOW) * 1000).where(Record.external_id == "d1").execute()
+    assert Record.get(Record.external_id == "d1").created_at.year == 9999

@@ -9,9 +9,11 @@ import msgspec
 from peewee import BigIntegerField, TextField
 
 from core.errors import Sentence
+from core.reasons import N_
 
 UTC = dt.UTC
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = dt.datetime.min.replace(tzinfo=UTC), dt.datetime.max.replace(tzinfo=UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
 
 
@@ -20,7 +22,19 @@ def to_micros(moment: dt.datetime) -> int:
 
 
 def from_micros(value: int) -> dt.datetime:
-    return _EPOCH + value * _MICROSECOND
+    """The moment; one before the year 1 or after 9999 is the first or last there is, so that no row can break who reads it."""
+    try:
+        return _EPOCH + value * _MICROSECOND
+    except OverflowError:
+        return _LAST if value > 0 else _FIRST
+
+
+def in_utc(moment: dt.datetime) -> dt.datetime:
+    """A moment that somebody gave, in UTC. Raises ValueError when its zone takes it out of the years 1 to 9999."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(Sentence(N_("%(moment)s is not within the years 1 to 9999"), moment=moment.isoformat())) from None
 
 
 class MomentField(BigIntegerField):

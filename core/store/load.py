@@ -6,15 +6,16 @@ import datetime as dt
 from typing import Annotated, Any, Literal
 
 from peewee import IntegrityError
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from core.errors import BadInput, Sentence
-from core.mail.addresses import normalise
+from core.mail.addresses import normalise, normalise_domain
 from core.reasons import N_
 from core.store import passwords, reps
 from core.store.company import beat
 from core.store.complaints import sentence_of
 from core.store.database import write
+from core.store.fields import in_utc
 from core.store.models import (
     Contact,
     ContactAddress,
@@ -28,6 +29,7 @@ from core.store.models import (
     SenderAddress,
     TeamAddress,
 )
+from core.store.never_log import pattern_of
 from core.types import RecordKind
 
 
@@ -39,15 +41,31 @@ def _address(value: str) -> str:
 
 
 def _domain(value: str) -> str:
-    plain = value.strip().strip(".").lower()
-    if not plain or "@" in plain or " " in plain:
+    plain = normalise_domain(value.strip())
+    if not plain:
         raise ValueError(Sentence(N_("%(domain)s is no domain name"), domain=repr(value)))
     return plain
 
 
+def _pattern(value: str) -> str:
+    try:
+        return pattern_of(value)
+    except BadInput:
+        raise ValueError(Sentence(N_("%(pattern)s is neither an address nor a domain"), pattern=repr(value))) from None
+
+
+def _no_nul(value: str) -> str:
+    if "\0" in value:  # PostgreSQL keeps none
+        raise ValueError(Sentence(N_("it holds a NUL character")))
+    return value
+
+
 Address = Annotated[str, AfterValidator(_address)]
 Domain = Annotated[str, AfterValidator(_domain)]
-Key = Annotated[str, Field(min_length=1, max_length=200)]
+Key = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_no_nul)]
+Name = Annotated[str, Field(max_length=1000), AfterValidator(_no_nul)]
+Title = Annotated[Name, Field(min_length=1)]
+Moment = Annotated[AwareDatetime, AfterValidator(in_utc)]
 
 
 class _Row(BaseModel):
@@ -58,13 +76,13 @@ class AddressRow(_Row):
     address: Address
     kind: Literal["connected", "account", "alias", "alternative"] = "alternative"
     verified: bool = False
-    connected_at: AwareDatetime | None = None
+    connected_at: Moment | None = None
 
 
 class RepRow(_Row):
     external_id: Key
     email: Address
-    name: str = ""
+    name: Name = ""
     role: Literal["member", "admin"] = "member"
     status: Literal["active", "suspended"] = "active"
     password: str | None = None
@@ -76,32 +94,32 @@ class RepRow(_Row):
 class TeamRow(_Row):
     address: Address
     connected_by: Key
-    connected_at: AwareDatetime | None = None
+    connected_at: Moment | None = None
 
 
 class OrganisationRow(_Row):
     external_id: Key
-    name: str = Field(min_length=1)
+    name: Title
     domains: list[Domain] = []
 
 
 class ContactRow(_Row):
     external_id: Key
-    name: str = ""
+    name: Name = ""
     addresses: list[Address] = []
     organisation: Key | None = None
 
 
 class _RecordRow(_Row):
     external_id: Key
-    title: str = Field(min_length=1)
+    title: Title
     contacts: list[Key] = []
     organisation: Key | None = None
     owner: Key | None = None
-    created_at: AwareDatetime | None = None
-    updated_at: AwareDatetime | None = None
-    closed_at: AwareDatetime | None = None
-    last_activity_at: AwareDatetime | None = None
+    created_at: Moment | None = None
+    updated_at: Moment | None = None
+    closed_at: Moment | None = None
+    last_activity_at: Moment | None = None
 
 
 class DealRow(_RecordRow):
@@ -124,20 +142,7 @@ class LoadFile(_Row):
     deals: list[DealRow] = []
     leads: list[LeadRow] = []
     projects: list[ProjectRow] = []
-    never_log: list[str] = []
-
-    @field_validator("never_log")
-    @classmethod
-    def _plain(cls, value: list[str]) -> list[str]:
-        return [_pattern(item) for item in value]
-
-
-def _pattern(value: str) -> str:
-    plain = value.strip().lower()
-    if not plain or " " in plain:
-        raise ValueError(Sentence(N_("%(pattern)s is neither an address nor a domain"), pattern=repr(value)))
-    return plain
-
+    never_log: list[Annotated[str, AfterValidator(_pattern)]] = []
 
 def read_file(content: Any) -> LoadFile:
     """Check a decoded JSON file. Raises BadInput that names the row and its position."""
@@ -180,8 +185,12 @@ class _Loader:
             ("projects", lambda row, where: self._record("project", row, where)),
             ("never_log", self._never_log),
         ):
+            seen: dict[str, int] = {}
             for position, row in enumerate(getattr(rows, name)):
                 where = f"{name}[{position}]"
+                key = getattr(row, "external_id", None)
+                if key is not None and seen.setdefault(key, position) != position:
+                    raise BadInput(f"{where}.external_id", N_("%(key)s stands in this file already, at %(place)s"), key=repr(key), place=f"{name}[{seen[key]}]")
                 try:
                     step(row, where)
                 except IntegrityError as error:

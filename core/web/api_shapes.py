@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, create_model
 
 from core.store.company import Company
+from core.store.fields import in_utc
 from core.types import LINK_KINDS
 
 Key = Annotated[str, Field(min_length=1, max_length=200)]
 Id = Annotated[int, Field(ge=1, lt=2**63)]
 Sharing = Literal["private", "company"]
 Text = Annotated[str, Field(max_length=1000)]
+Moment = Annotated[AwareDatetime, AfterValidator(in_utc)]
 
 
 class Reads(BaseModel):
@@ -333,9 +335,9 @@ class RecordChange(Reads):
     contacts: list[Id] | None = None
     organisation: Id | None = None
     owner: Id | None = None
-    created_at: AwareDatetime | None = None
-    updated_at: AwareDatetime | None = None
-    closed_at: AwareDatetime | None = None
+    created_at: Moment | None = None
+    updated_at: Moment | None = None
+    closed_at: Moment | None = None
 
 
 class RecordWanted(RecordChange):
@@ -376,7 +378,7 @@ class AddressWanted(Reads):
     address: Annotated[str, Field(max_length=320)]
     kind: Literal["connected", "account", "alias", "alternative"] = "alternative"
     verified: bool = False
-    connected_at: AwareDatetime | None = None
+    connected_at: Moment | None = None
 
 
 class RepChange(Reads):
