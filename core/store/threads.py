@@ -131,7 +131,7 @@ def _branches(viewer: Viewer, tab: str, owner: int | None) -> list[rows.Branch]:
     if tab == "needs-choice":  # few of many: by the index over owner and waiting
         return [_choosers(viewer)]
     if tab == "archived" and (few := _few_archived(viewer)) is not None:
-        return [T.id.in_(few)]
+        return [rows.plain(search.among("t.id", few))]
     shared, private = rows.others_shared(viewer), rows.others_private(viewer)
     if tab == "shared":
         return [shared]
@@ -152,9 +152,8 @@ _FEW = 1000
 
 def _few_archived(viewer: Viewer) -> list[int] | None:
     """What the reader has archived, or None when it is so much that walking the inbox finds a page of it sooner."""
-    known = ThreadState.select(ThreadState.thread).where(ThreadState.rep == viewer.rep_id, ThreadState.archived_at.is_null(False)).limit(_FEW)
-    found = [ident for (ident,) in known.tuples()]
-    return found if len(found) < _FEW else None
+    found = plain.rows(f"SELECT thread_id FROM thread_state WHERE rep_id = ? AND archived_at IS NOT NULL LIMIT {_FEW}", viewer.rep_id)
+    return [int(ident) for (ident,) in found] if len(found) < _FEW else None
 
 
 def row(viewer: Viewer, thread_id: int) -> ThreadRow | None:
