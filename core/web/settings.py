@@ -30,7 +30,7 @@ pages = Blueprint("settings", __name__, url_prefix="/settings")
 def _sections() -> list[tuple[str, str]]:
     return [
         ("settings.page", _("Company and addresses")), ("settings.policy", _("Linking policy")), ("settings.limits", _("Limits and mail")),
-        ("upkeep.outgoing", _("Outgoing mail")), ("upkeep.data", _("Data and retention")),
+        ("upkeep.outgoing", _("Outgoing mail")), ("upkeep.events", _("Event webhook")), ("upkeep.data", _("Data and retention")),
         ("settings.never_log", _("Never log")), ("settings.people", _("Reps and addresses")), ("settings.token_list", _("API tokens")),
         ("settings.audit", _("Audit")),
     ]  # fmt: skip

@@ -1,13 +1,14 @@
-"""What an admin keeps an eye on: presets with what they change, the relay of outgoing mail, and how much is kept and how long."""
+"""What an admin keeps an eye on: presets with what they change, the relay of outgoing mail, the event webhook, and how much is kept and how long."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, Response, abort, request, url_for
+from flask import Blueprint, Response, abort, request, session, url_for
 from flask_babel import gettext as _
 
+from core import events as house_events
 from core import notices
 from core.errors import BadInput
 from core.reasons import N_
@@ -113,6 +114,48 @@ def test_relay() -> Response:
         return _outgoing(422, complaint(error))
     hx.toast(_("The relay took a test mail to %(address)s.", address=me().email))
     return hx.redirect(url_for("upkeep.outgoing"))
+
+
+# --- event webhook ------------------------------------------------------------------------------------------------
+
+
+@pages.get("/events")
+@admin_only
+def events() -> Response:
+    return _events(secret=house().seal.open(session.pop("shown-webhook-secret", "") or ""))
+
+
+def _events(status: int = 200, where: str = "", wrong: str = "", secret: str = "") -> Response:
+    state = next((one for one in house_events.health(house().plugins) if one.sink == house_events.WEBHOOK), None)
+    return settings_page("events", status, where, wrong, state=state, secret=secret)
+
+
+@pages.post("/events")
+@admin_only
+def save_events() -> Response:
+    form = request.form
+    networks = [line.strip() for line in form.get("event_webhook_networks", "").replace(",", "\n").splitlines() if line.strip()]
+    changes: dict[str, Any] = {"event_webhook_url": form.get("event_webhook_url", "").strip(), "event_webhook_networks": networks}
+    try:
+        with write():
+            change_company(changes)
+            note(viewer(), "settings-changed", "settings", now(), names=sorted(changes))
+    except BadInput as error:
+        return _events(422, error.where if error.where in changes else "event_webhook_url", complaint(error))
+    hx.toast(_("Saved."))
+    return hx.redirect(url_for("upkeep.events"))
+
+
+@pages.post("/events/secret")
+@admin_only
+def renew_secret() -> Response:
+    """A new signing secret, shown on the next page, once."""
+    with write():
+        secret = house_events.renew_webhook_secret(house().seal)
+        note(viewer(), "webhook-secret-renewed", "settings", now())
+    session["shown-webhook-secret"] = house().seal.close(secret)
+    hx.toast(_("The secret is made. Copy it now."))
+    return hx.redirect(url_for("upkeep.events"))
 
 
 # --- data and retention -------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from core import events
 from core.store import strangers
 from core.store.company import company
 from core.store.database import connected
@@ -274,6 +275,19 @@ def test_copies_that_several_reps_logged_are_folded_on_the_record(world: World, 
         Thread.update(owner=world.rep("ben").id).where(Thread.id == threads[0]).execute()
     seen = world.client("ana").get(f"/deals/{world.chairs}").text
     assert (seen.count("<strong>Folded</strong>"), seen.count("also logged by")) == (2, 0), "two of one rep are no copies of each other"
+
+
+def test_the_event_webhook_is_set_and_its_secret_shown_once(world: World, mail: SimpleNamespace) -> None:
+    admin = world.client("cleo")
+    assert world.post(admin, "/settings/events", event_webhook_url="https://hooks.example/in", event_webhook_networks="10.0.0.0/8").status_code == 303
+    assert 'value="https://hooks.example/in"' in admin.get("/settings/events").text
+    assert world.post(admin, "/settings/events/secret").status_code == 303
+    with connected():
+        secret = events.webhook_secret(world.house.seal)
+    assert secret in admin.get("/settings/events").text
+    assert secret not in admin.get("/settings/events").text
+    assert world.client("ana").get("/settings/events").status_code in (403, 404)
+    assert world.post(admin, "/settings/events", event_webhook_url="").status_code == 303
 
 
 def test_a_rep_adds_an_address_that_counts_once_it_is_confirmed(world: World, mail: SimpleNamespace) -> None:
