@@ -20,6 +20,7 @@ from core.steps.authenticate import evidence
 from core.steps.verdict import Verdict
 from core.store.company import company
 from core.store.database import connected
+from core.store.fields import in_utc
 from core.store.models import Contact, Organisation, OrganisationDomain, Record
 from core.types import RECORD_KINDS, AuthResult, Email, Envelope, Forward, Mailbox, TraceEntry, Trust
 
@@ -129,10 +130,10 @@ def _texts(given: Mapping[str, Any], name: str, where: str) -> tuple[str, ...]:
 
 def _moment(value: Any, where: str) -> dt.datetime:
     try:
-        if isinstance(value, (int, float)):
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
             return dt.datetime.fromtimestamp(value, dt.UTC)
         moment = dt.datetime.fromisoformat(str(value))
-        return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+        return in_utc(moment) if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
     except (ValueError, OverflowError, OSError):
         raise BadInput(where, N_("%(value)s is no time"), value=repr(value)) from None
 

@@ -343,7 +343,8 @@ def test_results_come_one_a_line_in_order_also_for_lines_that_are_no_case(sold: 
         {"id": "rcpt", "raw_base64": raw, "arrival": {"rcpt_to": "x@y"}}, {"id": "rcpts", "raw_base64": raw, "arrival": {"rcpt_to": [1]}},
         {"id": "at", "raw_base64": raw, "arrival": {"received_at": "yesterday"}}, {"id": "dns", "raw_base64": raw, "dns": ["x"]},
         {"id": "trust", "raw_base64": raw, "trust": "all"}, {"id": "ids", "raw_base64": raw, "trust": {"authserv_ids": "mx"}}, {"id": "now", "raw_base64": raw, "now": "soon"},
-        {"id": "far", "raw_base64": raw, "now": 1e300},
+        {"id": "far", "raw_base64": raw, "now": 1e300}, {"id": "yes", "raw_base64": raw, "now": True},
+        {"id": "first", "raw_base64": raw, "arrival": {"received_at": "0001-01-01T00:00:00+23:00"}},
     ]  # fmt: skip
     results = explained(sold, *wrong, case(signed()))
     assert [one["id"] for one in results] == [*[one.get("id") if isinstance(one, dict) else None for one in wrong], "one"]
