@@ -179,7 +179,7 @@ def _body(lines: Lines, email: Email, prefix: str, subject: str, languages: froz
     found = blocks(lines, subject)
     if prefix == "either" and found and found[0].separator is None:
         found = [] if name_language(found[0], frozenset()) == "fi" else found
-    chosen = _choose(found, lines, prefix)
+    chosen = _choose(found, lines, prefix, subject)
     if chosen is None:
         return _promise(lines, prefix)
     reader = _Reader(lines, email.html, languages)
@@ -191,18 +191,41 @@ def _body(lines: Lines, email: Email, prefix: str, subject: str, languages: froz
 _Quote = tuple[Attribution, int, int]  # (what it says, its line, the lines it takes)
 
 
-def _choose(found: list[Block], lines: Lines, prefix: str) -> Block | _Quote | None:
+def _choose(found: list[Block], lines: Lines, prefix: str, subject: str) -> Block | _Quote | None:
     """The block (or, in a forward that has none, the attribution) that stands for the forwarded mail."""
     first = found[0] if found else None
     if first is not None and first.separator is None and len(set(first.values) & {"from", "to", "date", "subject"}) < 4:
-        # Half a block without a separator may be words of a note, where a whole one stands below.
-        first = next((b for b in found if b.separator is not None and b.separator.kind == "forward" and b.depth <= first.depth), first)
+        # Half a block without a separator may be words of a note above a whole one, or the forwarded mail (sent without To), which
+        # forwards another. The mail's own subject tells; else nobody can.
+        below = next((b for b in found if b.separator is not None and b.separator.kind == "forward" and b.depth <= first.depth), None)
+        if below is not None and _says(below, subject) == _says(first, subject) and not _same_author(first, below):
+            return None
+        if not _says(first, subject):
+            first = below or next((b for b in found if b.depth <= first.depth and _says(b, subject)), first)
     if first is not None and (first.separator is not None or prefix != "forward"):
         return first
     if prefix != "forward":
         return None
     limit = first.start if first is not None else len(lines)
     return _first_quote(lines, limit) or first
+
+
+def _says(block: Block, subject: str) -> bool:
+    """True when the block's Subject is the mail's own, whatever prefixes stand before either (Outlook makes "FW: x" of "RE: x")."""
+    return _bare(block.values.get("subject", "")) == _bare(subject)
+
+
+def _bare(subject: str) -> str:
+    for _ in range(6):
+        prefix, subject, _ = subject_prefix(subject)
+        if not prefix:
+            break
+    return " ".join(subject.split())
+
+
+def _same_author(one: Block, other: Block) -> bool:
+    first, second = read_sender(one.values["from"])[0], read_sender(other.values["from"])[0]
+    return first is not None and second is not None and first.address.lower() == second.address.lower()
 
 
 def _first_quote(lines: Lines, limit: int) -> _Quote | None:

@@ -222,6 +222,31 @@ def test_an_original_attached_as_an_eml_file_is_read_whatever_its_type_is_called
     assert (found.sender, found.evidence, found.note) == (Mailbox("Ana", "ana@customer.example"), "attachment", "Please log.")
 
 
+# --- half a block above a whole one --------------------------------------------------------------------------------------
+
+HALF = "From: Eve <eve@partner.example>\nSent: Monday, June 3, 2024 9:00 AM\nSubject: {}\n\nsee below\n\n"
+BELOW = "From: Ana <ana@customer.example>\nDate: Mon, Jun 3, 2024 at 9:00 AM\nSubject: {}\nTo: Bo <bo@seller.example>\n\nHello"
+SEPARATED = "---------- Forwarded message ---------\n" + BELOW
+
+
+@pytest.mark.parametrize(
+    ("half", "whole", "below", "who"),
+    [
+        ("Quote", "Older things", SEPARATED, "eve@partner.example"),  # sent without To: the forwarded mail, which forwards another
+        ("RE: Quote", "Quote", SEPARATED, None),  # Outlook makes "FW: Quote" of both: nobody can tell
+        ("x", "y", SEPARATED, None),
+        ("what she wrote", "Quote", SEPARATED, "ana@customer.example"),  # words of a note
+        ("what she wrote", "RE: Quote", BELOW, "ana@customer.example"),
+        ("Quote", "Quote", BELOW, "eve@partner.example"),  # the older mail of the same conversation
+    ],
+)
+@pytest.mark.parametrize("prefix", ["FW: ", "Fwd: RE: "])
+def test_of_half_a_block_and_a_whole_one_the_subject_tells_which_was_forwarded(half: str, whole: str, below: str, who: str | None, prefix: str) -> None:
+    found = forward.read(email(HALF.format(half) + below.format(whole), subject=f"{prefix}Quote"))
+    assert found is not None
+    assert (found.sender.address if found.sender else None) == who
+
+
 # --- dates ----------------------------------------------------------------------------------------------------------------
 
 
