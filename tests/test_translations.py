@@ -105,6 +105,16 @@ def test_a_language_has_all_its_plural_forms(language: str) -> None:
     assert [message.id for message in known if message.pluralizable and len(list(texts(message.string))) != known.num_plurals] == []
 
 
+def test_no_language_speaks_the_words_of_another() -> None:
+    """Short names may be alike everywhere; a sentence is not."""
+    known = {code: messages.read(code) for code in ("it", "sv", "ja")}
+    first = {code: {str(message.id): next(texts(message.string)) for message in found if message.id} for code, found in known.items()}
+    sentences = [ident for ident in first["it"] if len(ident.split()) > 6]
+    assert len(sentences) > 500
+    assert [ident for ident in sentences if first["it"][ident] == first["sv"].get(ident)] == []
+    assert [ident for ident in sentences if not re.search("[ぁ-んァ-ヶ一-龠]", first["ja"].get(ident, "あ"))] == []
+
+
 def test_what_runs_is_what_was_translated(language: str) -> None:
     compiled = io.BytesIO()
     write_mo(compiled, messages.read(language))

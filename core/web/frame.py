@@ -6,6 +6,7 @@ import datetime as dt
 import functools
 import hashlib
 import json
+import re
 import secrets
 import zoneinfo
 from pathlib import Path
@@ -190,6 +191,14 @@ def sentence(code: str | None, params: Any = None) -> str:
 
 def remedy(code: str | None, params: Any = None) -> str:
     return reasons.remedy(code or "", params or {}, plain_gettext)
+
+
+def reason_kind(code: str) -> str:
+    """What a reason says of every mail: its sentence without the gaps at its end."""
+    return _GAPS_AT_THE_END.sub(" …", sentence(code))
+
+
+_GAPS_AT_THE_END = re.compile(r"[\s:;,(]*…[\s:;,.…)]*$")
 
 
 def oddity(defect: str) -> str:
@@ -449,7 +458,7 @@ def install(app: Flask) -> None:
     )  # fmt: skip
     app.jinja_env.filters.update(
         shortly=shortly, exactly=exactly, in_words=in_words, size=size_in_words, made_by=made_by_words, policy_title=policy_title, rep_name=rep_name, initials=initials,
-        day=flask_babel.format_date, lines=with_line_ends, parts=parts_of, oddity=oddity,
+        day=flask_babel.format_date, reason_kind=reason_kind, lines=with_line_ends, parts=parts_of, oddity=oddity,
     )  # fmt: skip
     app.after_request(add_headers)
     app.register_error_handler(HTTPException, on_http_error)
