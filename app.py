@@ -154,20 +154,24 @@ def web() -> None:
     """Serve the pages, the API and the webhooks."""
     from waitress.server import create_server
 
+    from core.web.stopping import finish
+
     _log_to_stderr()
     with _sentences():
         house = build(load_settings())
     host, port = split_address(house.settings.http)
     app = create_app(house=house)
     core.web.settle()
+    sockets: dict[int, Any] = {}
     try:
-        server = create_server(app, host=host, port=port, threads=8, ident="", channel_timeout=60, max_request_body_size=_largest_request(house), clear_untrusted_proxy_headers=False)
+        server = create_server(app, map=sockets, host=host, port=port, threads=8, ident="", channel_timeout=60, max_request_body_size=_largest_request(house), clear_untrusted_proxy_headers=False)
     except OSError as error:
         _stop_with(f"DROPCOPY_HTTP names {house.settings.http}, where nothing can listen: {error.strerror}. Choose another port.")
     stop = _until_told()
     threading.Thread(target=server.run, name="waitress", daemon=True).start()
     while not stop.wait(1.0):  # an admin may change the message limit while we run
         server.adj.max_request_body_size = _largest_request(house)
+    finish(sockets)
     server.close()
     app.extensions["dropcopy-reading"].close()
     house.intake.close()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import smtplib
+import socket
 import subprocess
 import sys
 import threading
+import urllib.error
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -215,3 +217,53 @@ def test_a_stop_refuses_new_mail_and_takes_the_slow_one_that_has_begun(tmp_path:
         assert process.wait(timeout=40) == 0
         status = house.status()
         assert status["accepted"] == status["received"] == taken + 1
+
+
+def refused_or(way: Callable[[], int]) -> int:
+    """The status of a request; 0 when nobody listens. A connection that ends without an answer is an error: nobody knows then where the mail is."""
+    try:
+        return way()
+    except urllib.error.URLError as error:
+        if isinstance(error.reason, ConnectionRefusedError):
+            return 0
+        raise
+
+
+@pytest.mark.timeout(600)
+def test_a_stop_of_the_web_answers_the_webhook_that_has_begun(tmp_path: Path) -> None:
+    with Running(tmp_path, parts=("web",)) as house:
+        _, url = door_of(house)
+        raw = house.mail("Slow", body="x" * 60 + "\n" + "0123456789\n" * 50_000)
+        host, _, port = house.http.partition(":")
+        head = f"POST {url.partition(house.http)[2]} HTTP/1.1\r\nHost: x\r\nContent-Type: message/rfc822\r\nAuthorization: Bearer {SECRET}\r\n"
+        head += f"X-Envelope-To: acme@drop.example\r\nX-Envelope-From: ana@sales.example\r\nContent-Length: {len(raw)}\r\n\r\n"
+        with socket.create_connection((host, int(port)), timeout=120) as channel:
+            channel.sendall(head.encode() + raw[:200_000])
+            assert house.get("/livez")[0] == 200  # one loop reads all connections, so it has seen the head of that request
+            process = house.processes["web"]
+            process.terminate()
+            house.until(lambda: house.get("/livez")[0] == 0, PATIENCE)  # nothing new
+            assert process.poll() is None
+            channel.sendall(raw[200_000:])
+            answer = channel.makefile("rb").read()
+        assert answer.startswith(b"HTTP/1.1 202")
+        assert b"Connection: close" in answer
+        assert process.wait(timeout=40) == 0
+        assert house.status()["accepted"] == 1
+
+
+@pytest.mark.timeout(900)
+def test_the_web_stops_and_starts_while_webhooks_flow(tmp_path: Path) -> None:
+    with Running(tmp_path, parts=("worker", "web")) as house:
+        _, url = door_of(house)
+        senders = Senders(house.mail, lambda raw: refused_or(lambda: hook(house, url, raw)) == 202)
+        for _ in range(3):
+            house.until(senders.more("taken", 10), PATIENCE)
+            assert house.end("web") == 0
+            house.until(senders.more("refused", 3), PATIENCE)
+            house.start("web")
+        house.until(senders.more("taken", 10), PATIENCE)
+        senders.finish()
+        taken = senders.tries["taken"]
+        house.until(lambda: settled(house, taken), PATIENCE)
+        assert senders.tries["sent"] == house.status()["accepted"] + senders.tries["refused"]
