@@ -6,7 +6,6 @@ import datetime as dt
 import functools
 import hashlib
 import json
-import re
 import secrets
 import zoneinfo
 from pathlib import Path
@@ -195,10 +194,9 @@ def remedy(code: str | None, params: Any = None) -> str:
 
 def reason_kind(code: str) -> str:
     """What a reason says of every mail: its sentence without the gaps at its end."""
-    return _GAPS_AT_THE_END.sub(" …", sentence(code))
-
-
-_GAPS_AT_THE_END = re.compile(r"[\s:;,(]*…[\s:;,.…)]*$")
+    text = sentence(code)
+    bare = text.rstrip(" :;,.…()。、：（）")
+    return f"{bare} …" if "…" in text[len(bare) :] else text
 
 
 def oddity(defect: str) -> str:
