@@ -170,17 +170,22 @@ def table() -> Table:
     )
 
 
+# "[EXTERNAL] ", "{ext} ", "(Extern): ", "*** SPAM *** ", "EXTERNAL: "
+_TAG = re.compile(r"(?:\[[^\]]*\]|\{[^}]{1,40}\}|\((?=[^\W\d_])[^)]{1,40}\)|\*{2,5} ?[^*]{1,40}? ?\*{2,5})\s*:?\s*|EXT(?:ERNAL?)?\s?:\s*", re.IGNORECASE)
+
+
 def subject_prefix(subject: str) -> tuple[str, str, frozenset[str]]:
     """How a subject begins: ("forward" | "reply" | "either" | "", the subject without that one prefix, languages of the prefix).
 
-    Tags in brackets before the prefix ("[EXTERNAL] Fw: …") are passed over. "VS:" is a forward in Danish and Norwegian and a
+    Tags of gateways before the prefix ("[EXTERNAL] Fw: …", "EXTERNAL: Fw: …") are passed over. "VS:" is a forward in Danish and Norwegian and a
     reply in Finnish, so it is "either".
     """
     text = visible(subject[:2000]).strip()
     for _ in range(4):  # gateways add a tag or two, never many
-        if not text.startswith("[") or "]" not in text:
+        tag = _TAG.match(text)
+        if tag is None:
             break
-        text = text[text.index("]") + 1 :].lstrip()
+        text = text[tag.end() :]
     found = re.match(r"([^\W\d_][^\s:：\[\(]{0,13}(?: \w{1,10}){0,2}?)\s?(?:\[\d{1,3}\]|\(\d{1,3}\))?\s?[:：]", text)
     if found is None:
         return "", text, frozenset()

@@ -247,6 +247,14 @@ def test_of_half_a_block_and_a_whole_one_the_subject_tells_which_was_forwarded(h
     assert (found.sender.address if found.sender else None) == who
 
 
+@pytest.mark.parametrize("tag", ["[EXTERNAL] ", "{EXT} ", "(External) ", "[ext]: ", "EXTERNAL: ", "*** SPAM *** ", "[a] [b] "])
+def test_what_a_gateway_puts_before_the_prefix_hides_neither_a_reply_nor_a_forward(tag: str) -> None:
+    text = SEPARATED.format("Quote")
+    assert forward.read(email(text, subject=f"{tag}Re: Quote")) is None
+    assert forward.read(email("see below", subject=f"{tag}Fwd: Quote")) is not None
+    assert answer(forward.read(email(text, subject=f"{tag}Fwd: Quote")))[0] == Mailbox("Ana", "ana@customer.example")
+
+
 # --- dates ----------------------------------------------------------------------------------------------------------------
 
 
