@@ -371,8 +371,10 @@ class Pipeline:
 
     def __init__(
         self, settings: Settings, plugins: Plugins, seal: Seal, fence: Fence, clock: Callable[[], dt.datetime], worker: str,
-        times: StepTimes | None = None, ring: Callable[[], object] = lambda: None,
+        times: StepTimes | None = None, ring: Callable[[], object] = lambda: None, took_long: Callable[[int], None] = lambda change: None,
     ) -> None:  # fmt: skip
+        self._took_long = took_long  # told +1 when a mail begins to take long, -1 when it has ended
+        self._long = False
         self._times = times or StepTimes()
         self._settings = settings
         self._clock = clock
@@ -425,6 +427,8 @@ class Pipeline:
 
     def _slow(self) -> None:
         """The mail being read takes long: file what waits and give away what was not begun."""
+        self._long = True
+        self._took_long(+1)
         self._commit()
         if self._todo:
             rest = list(self._todo)
@@ -507,7 +511,12 @@ class Pipeline:
             return filing.write_bare_outcome(claim, "held", "unprocessable", {"attempts": 1, "detail": "the raw bytes are gone"}, self._clock())
         if claim.attempts > inbound.CLAIMS:  # every worker that began it died: it must not take the next one down, too
             return filing.write_bare_outcome(claim, "held", "unprocessable", {"attempts": inbound.CLAIMS, "detail": "its workers died"}, self._clock())
-        return self._reader.read(raw, claim.envelope, trust_of(self._settings, company()), claim.received_at, on_slow=self._slow)
+        try:
+            return self._reader.read(raw, claim.envelope, trust_of(self._settings, company()), claim.received_at, on_slow=self._slow)
+        finally:
+            if self._long:
+                self._long = False
+                self._took_long(-1)
 
     def _file(self, claim: Claim, reading: Reading) -> tuple[str, str] | None:
         """Decide about a read mail and write all effects, inside the caller's transaction."""

@@ -29,6 +29,7 @@ log = logging.getLogger("dropcopy.worker")
 SWEEP_SECONDS = 15.0
 HEARTBEAT_SECONDS = 10.0
 STOP_SECONDS = 25.0
+SPARE_SECONDS = 2.0  # mails may hold all threads so long before others stand in
 COMPLAINT_SECONDS = 30.0
 
 
@@ -83,6 +84,10 @@ class Worker:
         self._threads: list[threading.Thread] = []
         house.bell.on_ring(self.work)
         count = house.settings.workers or 2 * (os.cpu_count() or 1)
+        self._count = count
+        self._long = 0  # mails that take long to read, now
+        self._spares: set[threading.Thread] = set()
+        self._lock = threading.Lock()
         # Only this process's own sweeper is periodic; huey's periodic tasks have a grain of a minute and are not used.
         self._consumer = _QuietConsumer(
             house.bell.huey,
@@ -105,10 +110,40 @@ class Worker:
         pipeline: Pipeline | None = getattr(self._mine, "pipeline", None)
         if pipeline is None:
             house = self._house
-            pipeline = Pipeline(house.settings, house.plugins, house.seal, self._fence, house.now, self.name, self._times, house.bell.ring)
+            pipeline = Pipeline(house.settings, house.plugins, house.seal, self._fence, house.now, self.name, self._times, house.bell.ring, self._took_long)
             self._mine.pipeline = pipeline
             self._pipelines.append(pipeline)
         return pipeline
+
+    def _took_long(self, change: int) -> None:
+        """Count the mails that take long. When they hold every thread, another one stands in, at most as many as there are."""
+        with self._lock:
+            self._long += change
+            if self._long < self._count + len(self._spares) or len(self._spares) >= self._count or self._stopping.is_set():
+                return
+            spare = threading.Thread(target=self._stand_in, name="spare", daemon=True)
+            self._spares.add(spare)
+        spare.start()
+
+    def _stand_in(self) -> None:
+        """Do the work of the threads that are held, until one of them is free again."""
+        pause = SPARE_SECONDS  # most of what takes long is over by then
+        try:
+            while not self._stopping.wait(pause):
+                with self._lock:
+                    if self._long < self._count:
+                        return
+                self.work()
+                pause = MAX_DELAY
+        except Exception:
+            log.exception("a thread that stood in failed; the others go on")
+        finally:
+            with self._lock:
+                self._spares.discard(threading.current_thread())
+            pipeline = getattr(self._mine, "pipeline", None)
+            if pipeline is not None:
+                self._pipelines.remove(pipeline)
+                pipeline.close()
 
     def start(self) -> None:
         self._fence.warm()
@@ -148,7 +183,9 @@ class Worker:
         """Finish what was begun, give the rest back, end the children."""
         self._stopping.set()
         self._consumer.stop(graceful=True)
-        for pipeline in self._pipelines:
+        for spare in list(self._spares):
+            spare.join(STOP_SECONDS)
+        for pipeline in list(self._pipelines):
             pipeline.close()
         with connected():
             inbound.give_back(self.name)

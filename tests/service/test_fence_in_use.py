@@ -56,6 +56,7 @@ CAUSES = {
     "hangs": {"read-timeout"}, "spins": {"unprocessable", "read-timeout"},  # whichever comes first on this machine: 20 s of CPU, or 30 s
     "eats": {"read-memory"}, "hoards": {"read-timeout"}, "dies": {"unprocessable"}, "leaves": {"unprocessable"},
 }  # fmt: skip
+THREADS = 2 * (os.cpu_count() or 1)  # of a worker, unless it is told otherwise
 # The dearest mail of each stage: canonicalising, decoding, the tree, the sanitiser, the forwarded blocks.
 LARGE = (
     "blanks and line ends under eight signatures", "nothing but line ends", "base64 letter by letter", "uuencoded letters", "one field without an end",
@@ -144,9 +145,12 @@ def test_a_plugin_that_goes_too_far_holds_its_own_mail_and_delays_nobody(tmp_pat
     with with_plugin(tmp_path) as (house, _), Watch(house) as watch:
         for subject in CAUSES:
             house.send(house.mail(subject), sender=f"{subject}@sales.example")
+        crowd = [f"hangs-{number}@sales.example" for number in range(max(THREADS - 2, 1))]  # more than there are threads to hang
+        for sender in crowd:
+            house.send(house.mail("hangs"), sender=sender)
 
         def over() -> bool:
-            return set(CAUSES) <= {sender.partition("@")[0] for sender in ends(house)}
+            return {*crowd, *(f"{subject}@sales.example" for subject in CAUSES)} <= set(ends(house))
 
         sent = neighbours_meanwhile(house, over, 700)
         house.until(over, 200)
@@ -156,11 +160,12 @@ def test_a_plugin_that_goes_too_far_holds_its_own_mail_and_delays_nobody(tmp_pat
             [(state, reason, cause, _)] = found[f"{subject}@sales.example"]
             assert (state, reason) == ("held", "unprocessable")
             assert cause in causes, subject
+        assert {found[sender][0][:2] for sender in crowd} == {("held", "unprocessable")}
         assert {end[0] for end in found["ana@sales.example"]} == {"logged"}
         assert linked(house) == sent
         assert p95([end[3] for end in found["ana@sales.example"]]) < 10
         status = house.status()
-        assert (status["logged"], status["held"], status["received"], status["processing"]) == (sent, len(CAUSES), 0, 0)
+        assert (status["logged"], status["held"], status["received"], status["processing"]) == (sent, len(CAUSES) + len(crowd), 0, 0)
     assert MEMORY_BYTES // 2 < watch.peak < MEMORY_BYTES  # the hoarder was seen, and stopped
 
 
