@@ -46,7 +46,7 @@ CERTIFICATES = 5  # remembered
 
 HOST = re.compile(r"sns\.[a-z0-9-]{1,40}\.amazonaws\.com(\.cn)?")
 CERTIFICATE_PATH = re.compile(r"/SimpleNotificationService-[0-9A-Za-z]{1,80}\.pem")
-RESULTS = {"PASS": "pass", "FAIL": "fail", "GRAY": "neutral", "PROCESSING_FAILED": "temperror"}
+RESULTS = {"PASS": "pass", "FAIL": "fail", "GRAY": "temperror", "PROCESSING_FAILED": "temperror"}  # what is no verdict may become one
 
 # What SNS signs, in this order: name, newline, value, newline; a Subject that is absent is left out.
 SIGNED = {
@@ -263,7 +263,9 @@ def _verdicts(event: Any, mail_from: str | None) -> tuple[TrustedVerdict, ...]:
     domains = {"spf": webform.domain_of(mail_from), "dkim": None, "dmarc": _from_domain(webform.part(event, "mail", "commonHeaders", "from"))}
     found = []
     for method, domain in domains.items():
-        result = RESULTS.get(webform.text_of(event, "receipt", f"{method}Verdict", "status") or "")
+        status = webform.text_of(event, "receipt", f"{method}Verdict", "status") or ""
+        # DMARC is GRAY when the domain publishes no policy, and that is an answer.
+        result = "none" if (method, status) == ("dmarc", "GRAY") else RESULTS.get(status)
         if result is not None:
             found.append(TrustedVerdict(method, result, domain, "amazonses.com"))
     return tuple(found)

@@ -258,7 +258,15 @@ class TestSes(WebhookCases):
         world = self.world()
         self.ask(world, self.request(mail()))
         found = [(v.method, v.result, v.domain) for v in world.kept[0].envelope.verdicts]
-        assert found == [("spf", "pass", "sales.example"), ("dkim", "pass", None), ("dmarc", "neutral", "sales.example")]
+        assert found == [("spf", "pass", "sales.example"), ("dkim", "pass", None), ("dmarc", "none", "sales.example")]
+
+    @pytest.mark.parametrize("status, result", [("FAIL", "fail"), ("GRAY", "temperror"), ("PROCESSING_FAILED", "temperror"), ("DISABLED", None), (5, None)])
+    def test_what_ses_could_not_tell_is_no_failure(self, status: Any, result: str | None) -> None:
+        world = self.world()
+        event = json.loads(received(mail()))
+        event["receipt"]["dkimVerdict"] = {"status": status}
+        self.ask(world, self.json(notice(json.dumps(event))))
+        assert next((v.result for v in world.kept[0].envelope.verdicts if v.method == "dkim"), None) == result
 
     @pytest.mark.parametrize("listed", [[], ["a@x.example", "b@y.example"], ["a@x.example, b@y.example"], "a@x.example", [5], None])
     def test_a_dmarc_verdict_has_no_domain_unless_ses_read_one_sender(self, listed: Any) -> None:
