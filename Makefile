@@ -69,7 +69,7 @@ screenshots: .venv/test
 	@touch $@
 
 .venv/run: .venv/made requirements.txt
-	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --use-pep517 -r requirements.txt
 	@touch $@
 
 .venv/test: .venv/run requirements-test.txt

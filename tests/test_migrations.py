@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import secrets
 import sqlite3
 import subprocess
@@ -25,6 +26,7 @@ from core.store.models import INTAKE_MODELS, MAIN_MODELS
 from tests.conftest import missing
 from tests.store.conftest import SERVER
 
+ROOT = Path(__file__).parent.parent
 SCRIPTS = Path(migrations.__file__).parent / "migrations"
 
 
@@ -154,6 +156,18 @@ def test_a_file_that_is_no_database_is_refused_with_a_sentence(settings: Setting
     open_databases(settings)
     with pytest.raises(SettingsError, match="could not be brought up to date"):
         migrate(settings)
+
+
+def test_a_disk_that_is_full_at_the_first_start_is_named_and_not_its_consequence(tmp_path: Path) -> None:
+    def little_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    environ = {**{name: value for name, value in os.environ.items() if not name.startswith("DROPCOPY_")}, "DROPCOPY_DATA_DIR": str(tmp_path / "data")}
+    done = subprocess.run([sys.executable, "app.py", "status"], cwd=ROOT, env=environ, preexec_fn=little_room, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "rollback" not in done.stderr
+    assert f"Check the files in {tmp_path / 'data'} and the free space." in done.stderr
 
 
 @pytest.mark.parametrize("on", ["sqlite", "postgres"])

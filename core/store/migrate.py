@@ -66,7 +66,15 @@ def migrate(settings: Settings) -> None:
     except (SettingsError, KeyboardInterrupt):
         raise
     except Exception as error:
-        raise SettingsError(f"The database could not be brought up to date: {' '.join(str(error).split()).rstrip('.?')}. Check DROPCOPY_DATABASE_URL and the free space.") from error
+        cause: BaseException = error
+        while (earlier := cause.__cause__ or cause.__context__) is not None:
+            cause = earlier  # after a full disk the first to be heard is "cannot rollback"
+        why = " ".join(str(cause).split()).rstrip(".?") or type(cause).__name__
+        raise SettingsError(f"The database could not be brought up to date: {why}. Check {_place(settings)} and the free space.") from error
+
+
+def _place(settings: Settings) -> str:
+    return f"the files in {settings.data_dir}" if settings.on_sqlite else "DROPCOPY_DATABASE_URL"
 
 
 def _apply(settings: Settings, part: str, runner: Runner) -> None:
