@@ -197,11 +197,11 @@ def _choose(found: list[Block], lines: Lines, prefix: str, subject: str) -> Bloc
     if first is not None and first.separator is None and len(set(first.values) & {"from", "to", "date", "subject"}) < 4:
         # Half a block without a separator may be words of a note above a whole one, or the forwarded mail (sent without To), which
         # forwards another. The mail's own subject tells; else nobody can.
-        below = next((b for b in found if b.separator is not None and b.separator.kind == "forward" and b.depth <= first.depth), None)
+        below = next((b for b in found if b.separator is not None and b.separator.kind in ("forward", "original")), None)
         if below is not None and _says(below, subject) == _says(first, subject) and not _same_author(first, below):
             return None
         if not _says(first, subject):
-            first = below or next((b for b in found if b.depth <= first.depth and _says(b, subject)), first)
+            first = below or next((b for b in found if _says(b, subject)), first)
     if first is not None and (first.separator is not None or prefix != "forward"):
         return first
     if prefix != "forward":
@@ -212,7 +212,7 @@ def _choose(found: list[Block], lines: Lines, prefix: str, subject: str) -> Bloc
 
 def _says(block: Block, subject: str) -> bool:
     """True when the block's Subject is the mail's own, whatever prefixes stand before either (Outlook makes "FW: x" of "RE: x")."""
-    return _bare(block.values.get("subject", "")) == _bare(subject)
+    return "subject" in block.values and _bare(block.values["subject"]) == _bare(subject)
 
 
 def _bare(subject: str) -> str:
