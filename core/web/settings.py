@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from core import notices
 from core.errors import BadInput
+from core.mail.addresses import is_role
 from core.reasons import N_
 from core.store import drops, reps, tokens
 from core.store import never_log as listed
@@ -200,8 +201,25 @@ def _never_log(status: int = 200, wrong: str = "") -> Response:
     tested = request.args.get("address", "").strip()[:320]
     return _render(
         "never_log", status, "pattern" if wrong else "", wrong, found=listed.page(request.args.get("cursor") or None, 100), tested=tested,
-        logged=listed.would_log(tested) if tested else None,
+        logged=_kept_out(tested) is None if tested else None, because=_kept_out(tested),
     )  # fmt: skip
+
+
+def _kept_out(typed: str) -> str | None:
+    """Why mail with this address alone would not be logged, as a reason code; None when it would."""
+    address = reps.address_of(typed)
+    domain = (address or typed.lower()).rpartition("@")[2]
+    if not listed.would_log(typed):
+        return "contact-never-log"
+    if address is None:
+        return "contact-internal" if domain in reps.internal_domains() else None
+    if drops.find(address, house().seal, now()) is not None:
+        return "contact-drop-address"
+    if address in reps.rep_addresses() | reps.team_addresses():
+        return "contact-rep"
+    if domain in reps.internal_domains():
+        return "contact-internal"
+    return "contact-role" if is_role(address) and not company().role_addresses_are_contacts else None
 
 
 @pages.post("/never-log")

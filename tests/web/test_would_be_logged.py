@@ -1,0 +1,29 @@
+"""The box on the never-log page says whether mail with an address alone would be logged, and why not."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from core.store import never_log
+from core.store.database import connected
+from tests.web.world import World
+
+CASES = {
+    "bo@cust.example": "Yes: no entry keeps mail with bo@cust.example out.",
+    "x@spam.example": "No: an entry of the list keeps mail with x@spam.example out.",
+    "spam.example": "No: an entry of the list keeps mail with spam.example out.",
+    "ben@sales.example": "ben@sales.example belongs to a rep, so it is no contact.",
+    "printer@sales.example": "printer@sales.example belongs to the company, so it is no contact.",
+    "chairs@drop.example": "chairs@drop.example is a drop address, so it is no contact.",
+    "no-reply@cust.example": "no-reply@cust.example is a role or no-reply address, so it is no contact.",
+    "not an address": "Yes: no entry keeps mail with not an address out.",
+}
+
+
+@pytest.mark.parametrize("typed", CASES)
+def test_would_this_be_logged(world: World, mail: SimpleNamespace, typed: str) -> None:
+    with connected():
+        never_log.add(world.viewer("cleo"), "spam.example")
+    assert CASES[typed] in world.client("cleo").get("/settings/never-log", query_string={"address": typed}).text
