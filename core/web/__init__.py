@@ -11,6 +11,7 @@ from typing import Any
 from flask import Flask, abort, g, request
 from flask.sessions import SecureCookieSessionInterface
 from flask_wtf import CSRFProtect
+from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter
 
@@ -63,11 +64,13 @@ def _around(app: Flask, csrf: CSRFProtect) -> None:
 
     def check_token() -> None:
         if request.endpoint is not None and not access.without_cookie():
+            if "%00" in request.query_string.decode("latin-1"):  # no person types a NUL, and PostgreSQL keeps none
+                request.args = ImmutableMultiDict([(name, text.replace("\x00", "")) for name, text in request.args.items(multi=True)])
             if request.max_content_length is None:
                 request.max_content_length = FORM_LIMIT
             csrf.protect()
             if any("\x00" in text for _name, text in request.form.items(multi=True)):
-                abort(400)  # no person types a NUL, and PostgreSQL keeps none
+                abort(400)
 
     def close_connections(error: BaseException | None) -> None:
         block: Any = g.pop("connections", None)

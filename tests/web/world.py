@@ -36,9 +36,12 @@ PNG = bytes.fromhex("89504e470d0a1a0a0000000d4948445200000001000000010806000000"
 class World:
     """The app, its people, and what they do."""
 
-    def __init__(self, folder: Path, dns: DnsServer, base_url: str = "http://localhost") -> None:
+    def __init__(self, folder: Path, dns: DnsServer, base_url: str = "http://localhost", database_url: str = "") -> None:
         self.settings = load_settings(
-            {"DROPCOPY_DATA_DIR": str(folder), "DROPCOPY_DNS": dns.address, "DROPCOPY_BASE_URL": base_url, "DROPCOPY_CONFIG": str(_no_config(folder))}
+            {
+                "DROPCOPY_DATA_DIR": str(folder), "DROPCOPY_DNS": dns.address, "DROPCOPY_BASE_URL": base_url, "DROPCOPY_CONFIG": str(_no_config(folder)),
+                "DROPCOPY_DATABASE_URL": database_url,
+            }
         )
         self.app: Flask = create_app(self.settings)
         self.house = self.app.extensions["dropcopy"]
@@ -143,9 +146,9 @@ def _no_config(folder: Path) -> Path:
 
 
 @contextmanager
-def open_world(folder: Path, base_url: str = "http://localhost") -> Iterator[World]:
+def open_world(folder: Path, base_url: str = "http://localhost", database_url: str = "") -> Iterator[World]:
     with DnsServer(ZONE) as dns:
-        world = World(folder, dns, base_url)
+        world = World(folder, dns, base_url, database_url)
         try:
             yield world
         finally:
