@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import email.utils
+import itertools
 import smtplib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ def register_link_policies():
 '''
 FIVE = [f"rep{number}" for number in range(5)]
 MADE = "2026-01-01T00:00:00Z"
+SERIAL = itertools.count()
 HOUSE: dict[str, Any] = {
     **PEOPLE,
     "reps": [
@@ -214,10 +216,9 @@ def test_five_reps_with_one_mail_have_five_mails_in_one_conversation(house: Runn
 
 def chosen_at_once(house: Running, name: str) -> None:
     """The worker looks at the settings once a second: mail that is sent from now on is filed by the new policy."""
-    serial = iter(range(1000))
 
     def filed_by_it() -> bool:
-        subject = f"Which policy {name} {next(serial)}"
+        subject = f"Which policy {next(SERIAL)}"
         house.send(house.mail(subject, to="Cy <cy@two.example>"))
         (item,) = filed(house, subject)
         thread = call(house, "GET", f"/threads/{item['thread_id']}")
