@@ -92,10 +92,10 @@ def test_scanning_is_linear_for_hostile_lines(line: bytes) -> None:
         stream = (b"x" + line * (octets // len(line)))[:octets]
         best = 9.0
         for _ in range(3):
-            scanner, begin = DataScanner(), time.perf_counter()
+            scanner, begin = DataScanner(), time.thread_time()
             for at in range(0, octets, 65536):
                 scanner.feed(stream[at : at + 65536])
-            best = min(best, time.perf_counter() - begin)
+            best = min(best, time.thread_time() - begin)
         return best
 
     assert seconds(4_000_000) < 12 * seconds(1_000_000) + 0.05

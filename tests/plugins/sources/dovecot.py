@@ -165,7 +165,7 @@ def answers(port: int) -> bool:
         return False
 
 
-def wait_for(condition: object, what: str, seconds: float = 20) -> None:
+def wait_for(condition: object, what: str, seconds: float = 60) -> None:
     """Until the condition holds; the pause between looks is no part of any test's time."""
     ends = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
