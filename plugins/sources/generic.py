@@ -69,6 +69,8 @@ def read(request: WebRequest, context: SourceContext) -> list[webform.Mail]:
             N_("The request is no raw mail: send the mail itself with the content type message/rfc822."),
             tell=True,
         )
+    if not request.body.strip():
+        raise webform.Unusable(400, N_("The request is empty: its body must be the raw mail."), tell=True)
     field = {name: webform.header_text(value) for name, value in request.headers.items() if name.startswith("x-envelope-")}
     return [
         webform.Mail(
