@@ -83,7 +83,6 @@ def run() -> None:
     with _sentences():
         settings = load_settings()
         house = build(settings)
-        house.bell.check(settings)
         _greet(house)
     code = _supervise(("worker", "web", "receive"))
     raise SystemExit(code)
@@ -200,7 +199,9 @@ def worker() -> None:
     _log_to_stderr()
     with _sentences():
         house = build(load_settings())
-        house.bell.check(house.settings)
+    trouble = house.bell.trouble(house.settings)
+    if trouble:
+        logging.getLogger("dropcopy.queue").error(trouble)
     one = Worker(house, Chores(house).run)
     one.start()
     stop = _until_told()

@@ -35,7 +35,8 @@ class House:
 
 def _make_private(settings: Settings) -> None:
     """The files that hold mail are this user's alone, also in a data folder that others may enter. SQLite gives its side files the same rights."""
-    names = ("migrate.lock", "main.db", "intake.db", "queue.db") if settings.on_sqlite else ()
+    names = ["migrate.lock", "main.db", "intake.db"] if settings.on_sqlite else []
+    names += ["queue.db"] if settings.on_sqlite and not settings.queue_url else []
     for name in names:
         path = settings.data_dir / name
         try:

@@ -210,9 +210,8 @@ def test_a_database_that_cannot_be_reached_is_one_sentence(shell: Shell) -> None
     assert "\n" not in sentence
 
 
-@pytest.mark.parametrize("url, command", [("redis://me:hush-hush@127.0.0.1:1/0", "run"), ("redis://me:hush-hush@127.0.0.1:1/0", "worker"), ("postgresql://me:hush-hush@127.0.0.1:1/x", "status")])
-def test_a_queue_that_cannot_be_reached_is_one_sentence_without_its_password(shell: Shell, url: str, command: str) -> None:
-    sentence = shell.refused(command, DROPCOPY_QUEUE_URL=url)
+def test_a_queue_that_cannot_be_made_is_one_sentence_without_its_password(shell: Shell) -> None:
+    sentence = shell.refused("status", DROPCOPY_QUEUE_URL="postgresql://me:hush-hush@127.0.0.1:1/x")
     assert sentence.startswith("The queue at ")
     assert "DROPCOPY_QUEUE_URL" in sentence
     assert "hush-hush" not in sentence

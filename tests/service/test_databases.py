@@ -78,7 +78,12 @@ def test_redis_rings_for_sqlite(tmp_path: Path, queue: str) -> None:
 
 
 def test_mail_is_filed_while_the_queue_is_gone(tmp_path: Path) -> None:
-    with Running(tmp_path, parts=("receive",), environ={"DROPCOPY_QUEUE_URL": f"redis://127.0.0.1:{free_port()}/0"}) as house:
+    """Said in one sentence without the password, and the sweeper does the work."""
+    with Running(tmp_path, parts=("receive",), environ={"DROPCOPY_QUEUE_URL": f"redis://me:hush-hush@127.0.0.1:{free_port()}/0"}) as house:
         house.send(house.mail("Sent while Redis is down"))
         house.start("worker")
         house.until(lambda: house.status()["logged"] == 1, 60)
+        said = (tmp_path / "worker.log").read_text()
+        assert said.count("DROPCOPY_QUEUE_URL") == 1
+        assert "Traceback" not in said
+        assert "hush-hush" not in house.logs()
