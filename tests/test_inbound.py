@@ -92,6 +92,19 @@ def test_an_expired_lease_is_claimed_by_another_and_the_first_can_do_nothing_any
     assert (row(ident).state, inbound.holds(fast)) == ("processing", True)
 
 
+def test_nobody_waits_for_times_of_a_clock_that_was_a_year_ahead(any_store: World) -> None:
+    ahead = NOW + dt.timedelta(days=365)
+    begun, later = keep(b"begun"), keep(b"later")
+    first, second = sorted(inbound.claim("died", ahead), key=lambda claim: claim.id)
+    assert (first.id, second.id) == (begun[0], later[0])
+    inbound.later(second, "auth-dns", ahead + dt.timedelta(minutes=5))
+    assert leases.take("sweeper", "died", ahead, 30)
+    assert inbound.anything_due(NOW)
+    assert {claim.id for _ in range(2) for claim in inbound.claim("lives", NOW)} == {begun[0], later[0]}
+    assert leases.take("sweeper", "lives", NOW, 30)
+    assert not leases.take("sweeper", "third", NOW - dt.timedelta(minutes=30), 30)  # clocks of machines may differ
+
+
 def test_a_living_worker_keeps_its_lease(any_store: World) -> None:
     keep(b"a")
     inbound.claim("w1", NOW)

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 from peewee import fn
 
+from core.store import leases
 from core.store.database import intake_db, is_sqlite, run_sql, write
 from core.store.fields import from_micros, to_micros
 from core.store.models import Inbound, Outcome, Trace
@@ -91,7 +92,11 @@ def _written(envelope: Envelope) -> str:
 
 _FIELDS = "id, lease_token, envelope, sha256, size, received_at, attempts, crashes, retries, released_by, claimed_for"
 _FRESH = "state = 'received' AND attempts = 0 AND due_at IS NULL"
-_AGAIN = "((state = 'received' AND (attempts > 0 OR due_at IS NOT NULL) AND (due_at IS NULL OR due_at <= ?)) OR (state = 'processing' AND lease_until < ?))"
+# A time further ahead than any that is ever set was written by a clock that has been put right since: nobody waits for it.
+_AGAIN = (
+    "((state = 'received' AND (attempts > 0 OR due_at IS NOT NULL) AND (due_at IS NULL OR due_at <= ? OR due_at > ?))"
+    " OR (state = 'processing' AND (lease_until < ? OR lease_until > ?)))"
+)
 
 
 def claim(worker: str, now: dt.datetime, limit: int = CLAIMED_AT_ONCE) -> list[Claim]:
@@ -103,19 +108,24 @@ def claim(worker: str, now: dt.datetime, limit: int = CLAIMED_AT_ONCE) -> list[C
         return []
     with write(intake_db):
         claims = _claim(worker, now, _FRESH, (), limit)
-        claims += _claim(worker, now, _AGAIN, (to_micros(now), to_micros(now)), 1)
+        claims += _claim(worker, now, _AGAIN, _bounds(now), 1)
     return claims
 
 
 def anything_due(now: dt.datetime) -> bool:
     """True when a mail waits that may be claimed now."""
-    stamp = to_micros(now)
     row = run_sql(
         intake_db,
         f"SELECT 1 FROM inbound WHERE state IN ('received', 'processing') AND (({_FRESH}) OR {_AGAIN}) LIMIT 1",
-        (stamp, stamp),
+        _bounds(now),
     ).fetchone()
     return row is not None
+
+
+def _bounds(now: dt.datetime) -> tuple[int, int, int, int]:
+    """What `_AGAIN` compares with: the soonest and the furthest due time, the soonest and the furthest end of a lease."""
+    stamp = to_micros(now)
+    return stamp, to_micros(now + GIVE_UP), stamp, to_micros(now + LEASE + leases.SKEW)
 
 
 def _claim(worker: str, now: dt.datetime, condition: str, params: tuple[Any, ...], limit: int) -> list[Claim]:

@@ -8,15 +8,19 @@ from core.store.database import main_db, run_sql, write
 from core.store.fields import to_micros
 
 
+SKEW = dt.timedelta(hours=1)  # how far the clocks of the machines may differ; a lease beyond that was written by a clock since put right
+
+
 def take(name: str, holder: str, now: dt.datetime, seconds: float) -> bool:
     """Take or keep the lease `name` for this holder; False while somebody else has it."""
-    stamp, until = to_micros(now), to_micros(now + dt.timedelta(seconds=seconds))
+    length = dt.timedelta(seconds=seconds)
+    stamp, until, beyond = to_micros(now), to_micros(now + length), to_micros(now + length + SKEW)
     with write():
         row = run_sql(
             main_db,
             "INSERT INTO lease (name, holder, until) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until"
-            " WHERE lease.holder = excluded.holder OR lease.until < ? RETURNING name",
-            (name, holder, until, stamp),
+            " WHERE lease.holder = excluded.holder OR lease.until < ? OR lease.until > ? RETURNING name",
+            (name, holder, until, stamp, beyond),
         ).fetchone()
     return row is not None
 
