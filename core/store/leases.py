@@ -7,7 +7,6 @@ import datetime as dt
 from core.store.database import main_db, run_sql, write
 from core.store.fields import to_micros
 
-
 SKEW = dt.timedelta(hours=1)  # how far the clocks of the machines may differ; a lease beyond that was written by a clock since put right
 
 
