@@ -240,6 +240,8 @@ def setup(company: str, slug: str, mail_domain: str, admin_email: str, admin_pas
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def load(file: Path, as_json: bool) -> None:
     """Load reps, organisations, contacts, deals, leads, projects and never-log entries from a JSON file."""
+    from core.store import drops
+    from core.store.company import company
     from core.store.load import load as enter
 
     with _sentences():
@@ -250,6 +252,8 @@ def load(file: Path, as_json: bool) -> None:
         house = build(load_settings())
         with connected():
             counts = enter(content, house.now())
+            if company().mail_domain:
+                drops.give_addresses(house.seal, house.now())
     text = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in counts.items() if number) or "nothing"
     click.echo(json.dumps(counts) if as_json else f"Loaded {text}.")
 

@@ -97,9 +97,9 @@ def _rows(low: int, high: int, rep: int, start: int) -> Iterator[tuple[str, list
         [(n + 1, role, address, "Person") for n in mails for role, address in (("from", "rep0@sales.example"), ("to", f"p{n % CONTACTS}@c.example"))],
     )
     yield (
-        "INSERT INTO link (thread_id, target, kind, contact_id, made_by, policy_version, reason, params, created_at)"
-        " VALUES (?, ?, 'contact', ?, 'policy:single-open', '1', 'thread-contact', '{}', ?)",
-        [(thread[n], f"contact:{1 + (n // A_THREAD) % CONTACTS}", 1 + (n // A_THREAD) % CONTACTS, at[n]) for n in heads],
+        "INSERT INTO link (thread_id, target, kind, contact_id, made_by, policy_version, reason, params, created_at, reader)"
+        " VALUES (?, ?, 'contact', ?, 'policy:single-open', '1', 'thread-contact', '{}', ?, ?)",
+        [(thread[n], f"contact:{1 + (n // A_THREAD) % CONTACTS}", 1 + (n // A_THREAD) % CONTACTS, at[n], owner[n]) for n in heads],
     )
     yield (
         "INSERT INTO outcome (inbound_id, state, reason, params, source, received_at, decided_at, rcpt_to, size, sender, sender_domain, subject, decision, rule,"

@@ -218,8 +218,8 @@ def _thread(
     )  # fmt: skip
     for kind, ident, _named in targets:
         _row(
-            found, "link", f"thread_id, target, kind, {kind if kind != 'deal' else 'record'}_id, made_by, policy_version, reason, params, created_at",
-            number, f"{kind}:{ident}", kind, ident, "policy:single-open", "1", _WHY[kind], "{}", at,
+            found, "link", f"thread_id, target, kind, {kind if kind != 'deal' else 'record'}_id, made_by, policy_version, reason, params, created_at, reader",
+            number, f"{kind}:{ident}", kind, ident, "policy:single-open", "1", _WHY[kind], "{}", at, 0 if shared else owner,
         )  # fmt: skip
     columns = "thread_id, record_id, reason, params, offer, rank"
     for rank in range(2 if waiting else 0):

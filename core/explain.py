@@ -5,10 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime as dt
+import ipaddress
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import dns.exception
+import dns.rdatatype
 
 from core.errors import BadInput
 from core.fence import Broken, Fence
@@ -43,7 +47,7 @@ class Explainer:
         raw = _raw_of(case, folder)
         now = _moment(case["now"], "now") if case.get("now") is not None else self._house.now()
         envelope = _envelope_of(_object(case, "arrival") or {})
-        given, zone = _object(case, "trust"), _object(case, "dns")
+        given, zone = _object(case, "trust"), _zone_of(case)
         with connected():
             trust = trust_of(self._house.settings, company()) if given is None else _trust_of(given)
             result = self.explain(raw, envelope, trust, now, zone)
@@ -159,6 +163,59 @@ def _trust_of(given: Mapping[str, Any]) -> Trust:
         extra_signers={domain: _texts(signers, domain, "trust.extra_signers") for domain in signers},
         softfail_holds=bool(given.get("softfail_holds")),
     )
+
+
+def _zone_of(case: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The answers of the DNS that a case brings along. Raises BadInput that names the place: a misspelt one would read as "nothing published"."""
+    zone = _object(case, "dns")
+    for name, kinds in (zone or {}).items():
+        place = f"dns[{name!r}]"
+        if _fails(kinds):
+            continue
+        if not isinstance(kinds, dict):
+            raise BadInput(place, N_("give an object such as {\"TXT\": [\"…\"]}, or SERVFAIL or TIMEOUT"))
+        for kind, records in kinds.items():
+            if not _is_record_type(kind):
+                raise BadInput(place, N_("%(kind)s is no type of DNS records"), kind=repr(kind))
+            if _fails(records):
+                continue
+            if not isinstance(records, list):
+                raise BadInput(f"{place}.{kind}", N_("give a list, or SERVFAIL or TIMEOUT"))
+            wrong = next((at for at, record in enumerate(records) if not _is_record(kind.upper(), record)), None)
+            if wrong is not None:
+                raise BadInput(f"{place}.{kind}[{wrong}]", N_("this is no %(kind)s record"), kind=kind.upper())
+    return zone
+
+
+def _fails(value: Any) -> bool:
+    return isinstance(value, str) and value.upper() in ("SERVFAIL", "TIMEOUT")
+
+
+def _is_record_type(kind: str) -> bool:
+    try:
+        dns.rdatatype.from_text(kind)
+    except (dns.exception.DNSException, ValueError):
+        return False
+    return True
+
+
+def _is_record(kind: str, record: Any) -> bool:
+    """True for a value that `core.dns.Zone` can answer with; of types that nothing asks for everything may stand there."""
+    if kind == "TXT":
+        return isinstance(record, str) or (isinstance(record, list) and all(isinstance(part, str) for part in record))
+    if kind == "MX":
+        parts = record.split() if isinstance(record, str) else record
+        return isinstance(parts, list) and len(parts) == 2 and str(parts[0]).isdecimal() and isinstance(parts[1], str)
+    if kind in ("A", "AAAA"):
+        return isinstance(record, str) and _is_address(record, 4 if kind == "A" else 6)
+    return isinstance(record, str) or kind not in ("CNAME", "PTR", "NS")
+
+
+def _is_address(text: str, version: int) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == version
+    except ValueError:
+        return False
 
 
 # --- results out --------------------------------------------------------------------------------------------------

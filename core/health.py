@@ -7,7 +7,7 @@ from typing import Any
 from core import explain
 from core.house import House
 from core.reasons import sentence
-from core.store import inbound, plugin_states
+from core.store import disk, inbound, leases, migrate, plugin_states
 from core.store.models import Outcome, SourceInstance
 
 
@@ -18,12 +18,31 @@ def report(house: House, *, check: bool = False, repair: bool = False) -> dict[s
     result["plugins"] = [
         {"name": row["name"], "last_error": row["last_error"], "last_error_at": explain.moment(row["last_error_at"])} for row in plugins(house) if row["last_error"]
     ]
+    result["cannot_write"] = disk.watch.anywhere()
     if check:
         mended = inbound.repair(house.now()) if repair else 0
         orphans = inbound.orphans()
         wrong = any(orphans.values()) or result["accepted"] != sum(result[s] for s in ("received", "processing", "logged", "held", "ignored"))
         result["check"] = {"wrong": wrong, "mended": mended, **orphans}
     return result
+
+
+CANNOT_WRITE = "The disk is full or gave an error, so the database cannot be written: mail is refused for now, and its senders' servers bring it again."
+NEEDED = ("database", "disk", "tables", "workers")  # without the queue mail is filed all the same, by the sweeper
+
+
+def readiness(house: House) -> dict[str, str]:
+    """What is needed to take mail and file it, each with the trouble in one sentence, or "" when it is there."""
+    try:
+        inbound.counts(house.now())
+        Outcome.select(Outcome.inbound_id).limit(1).scalar()
+        tables = "" if migrate.is_current() else "The tables are not those of this version: start it again, so that it brings them up to date, or start the newer one."
+        writing = CANNOT_WRITE if disk.watch.anywhere() else ""
+        workers = "" if leases.living_workers(house.now()) else "No worker has been heard of for a minute, so mail is kept and not filed."
+    except Exception:
+        trouble = "The database does not answer."
+        return dict.fromkeys(NEEDED, trouble)
+    return {"database": "", "disk": writing, "tables": tables, "workers": workers, "queue": "The queue does not answer; mail is filed up to half a minute later." if house.bell.trouble(house.settings) else ""}
 
 
 def _sources(house: House) -> list[dict[str, Any]]:
@@ -62,6 +81,8 @@ def in_words(result: dict[str, Any]) -> str:
     ]
     if result["received"] + result["processing"]:
         lines.append(f"The oldest one waits for {result['oldest_waiting_s']} seconds.")
+    if result["cannot_write"]:
+        lines.append(CANNOT_WRITE)
     for source in result["sources"]:
         state = "listens on " + source["listens"] if source.get("listens") else "on" if source["enabled"] else "paused"
         lines.append(f"Source {source['name']} ({source['kind']}): {state}. {source['last_error']}".rstrip())

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from core.errors import SettingsError
 from core.intake import GroupIntake
@@ -15,6 +18,8 @@ from core.settings import Settings
 from core.store.database import open_databases
 from core.store.migrate import alone, migrate
 from core.store.seal import Seal
+
+log = logging.getLogger("dropcopy.house")
 
 
 def utc_now() -> dt.datetime:
@@ -43,6 +48,22 @@ def _make_private(settings: Settings) -> None:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         except OSError as error:
             raise SettingsError(f"DROPCOPY_DATA_DIR names {settings.data_dir}, where {name} cannot be written: {error.strerror}.") from error
+        for file in (path, path.with_name(f"{name}-wal"), path.with_name(f"{name}-shm")):
+            _tighten(file)
+    _tighten(settings.data_dir / "secret.key")
+
+
+def _tighten(file: Path) -> None:
+    """Take from everybody else what an older file, or one that was copied back, lets them do."""
+    try:
+        mode = stat.S_IMODE(file.stat().st_mode)
+        if mode & 0o077:
+            file.chmod(mode & 0o700)
+            log.warning("%s could be read or written by other users of this machine; from now on only its owner may (%04o, before %04o)", file, mode & 0o700, mode)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        log.warning("%s can be read or written by other users of this machine, and that cannot be changed here (%s): run chmod 600 on it", file, error.strerror)
 
 
 def build(settings: Settings, *, now: Callable[[], dt.datetime] = utc_now) -> House:

@@ -17,7 +17,7 @@ from concurrent.futures import Future
 
 from core.errors import Refused
 from core.queue import Bell
-from core.store import drops, inbound
+from core.store import disk, drops, inbound
 from core.store.company import company
 from core.store.database import connected
 from core.store.seal import Seal
@@ -137,10 +137,13 @@ class GroupIntake:
         self._bell.ring()
 
     def _fail(self, batch: list[_Item], error: Exception) -> None:
-        log.error("mail could not be kept: %s", error)
-        if len(batch) > 1:  # one odd mail must not refuse its neighbours
+        kind = disk.kind_of(error)
+        if not isinstance(error, disk.NotProved):  # that one was said when the disk failed
+            log.error("mail could not be kept: %s", disk.cause_of(error))
+        if len(batch) > 1 and kind != "failed":  # one odd mail must not refuse its neighbours; a large one may lack the room that small ones find
             for item in batch:
                 self._commit([item])
             return
-        full = "full" in str(error) or getattr(error, "errno", None) == errno.ENOSPC
-        batch[0][2].set_exception(Refused("disk-full" if full else "intake-trouble", permanent=False))
+        full = kind == "full" or getattr(error, "errno", None) == errno.ENOSPC
+        for _, _, future in batch:
+            future.set_exception(Refused("disk-full" if full else "intake-trouble", permanent=False))

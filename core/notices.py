@@ -124,7 +124,7 @@ def confirmed(rep_id: int, address: str, now: dt.datetime) -> int:
     return sum(inbound.retry(row[0]) for row in list(held.tuples()))
 
 
-UNKNOWN = ("unattributed", "unknown-sender", "ambiguous-sender")
+UNKNOWN = ("unattributed", "unknown-sender", "ambiguous-sender", "suspended-rep")
 
 
 def send_password_link(rep_id: int, desk: Desk, link: str = "") -> bool:

@@ -88,6 +88,16 @@ def time_of(email: Email, forward: Forward | None, arrived: dt.datetime) -> dt.d
     return arrived
 
 
+def _threads_of(choice: thread.Choice | None) -> tuple[int, ...]:
+    """The thread that takes the mail, and those that are merged into it: what they hold counts as well."""
+    return () if choice is None or choice.thread_id is None else (choice.thread_id, *choice.merge)
+
+
+def _end_of_second(at: dt.datetime) -> dt.datetime:
+    """The last moment at which a mail of this time can have been written: a Date holds whole seconds."""
+    return at if at.microsecond else at.replace(microsecond=999_999)
+
+
 class Judge:
     """Decides about a read mail from what the store knows. Writes nothing."""
 
@@ -106,10 +116,10 @@ class Judge:
         if self._came_back(verdict):
             verdict.stop("ignored", "loop")  # before authentication: our keyed Message-ID proves more than that could
         self._authenticate(verdict, released_by)
-        met = self._drops(verdict, arrived)
+        met, ended = self._drops(verdict, arrived)
         self._admit(verdict, met, released_by)
         self._attribute(verdict, claimed_for)
-        house = self._house(met)
+        house = self._house(met, ended)
         self._unwrap(verdict, settings, house)
         verdict.at = time_of(reading.email, verdict.unwrapped.forward, arrived)
         self._dedupe(verdict)
@@ -144,14 +154,14 @@ class Judge:
         elif judgement.decision == "reject":
             verdict.stop("ignored", "auth-rejected", judgement.params)
 
-    def _drops(self, verdict: Verdict, now: dt.datetime) -> list[Drop]:
-        """Every living drop address that the envelope, the header or a forwarded block names, and an X-Loop field."""
+    def _drops(self, verdict: Verdict, now: dt.datetime) -> tuple[list[Drop], list[str]]:
+        """Every drop address that the envelope, the header or a forwarded block names, and an X-Loop field: living ones, and others."""
         email = verdict.reading.email
         named = [box.address for box in (*email.to, *email.cc)]
         forward = verdict.reading.forward
         for block in (forward, *forward.others) if forward is not None else ():
             named += [box.address for box in (*block.to, *block.cc)] + ([block.sender.address] if block.sender else [])
-        return drops.among([*verdict.envelope.rcpt_to, *_loop_marks(email), *named], self._seal, now)
+        return drops.ever([*verdict.envelope.rcpt_to, *_loop_marks(email), *named], self._seal, now)
 
     def _came_back(self, verdict: Verdict) -> bool:
         """True for a mail that this house has sent itself, whatever was done to it on its way."""
@@ -198,9 +208,9 @@ class Judge:
             verdict.stop("ignored", "blocked-domain", {"address": sender, "domain": blocked})
             verdict.trace.append(TraceEntry("attribute", "ignore", "blocked-domain", {"address": sender, "domain": blocked}))
 
-    def _house(self, met: Sequence[Drop]) -> Ours:
-        """The company's rules with the drop addresses that this mail names."""
-        return replace(lookups.ours(), drop_addresses=frozenset(address_key(drop.address) for drop in met))
+    def _house(self, met: Sequence[Drop], ended: Sequence[str]) -> Ours:
+        """The company's rules with the drop addresses that this mail names, those of the past too: they are nobody's (F27)."""
+        return replace(lookups.ours(), drop_addresses=frozenset(address_key(address) for address in (*(drop.address for drop in met), *ended)))
 
     def _unwrap(self, verdict: Verdict, settings: Company, house: Ours) -> None:
         verdict.unwrapped = unwrap.unwrap(
@@ -239,7 +249,7 @@ class Judge:
         choice = thread.choose(email, unwrapped, facts, ours=house.ours)
         verdict.choice = choice
         verdict.trace += choice.trace
-        verdict.conversation, verdict.absorbed = thread.conversation(lookups.conversations(choice.holds or choice.bind), "")
+        verdict.conversation, verdict.absorbed = thread.conversation(lookups.conversations(names, choice.thread_id), "")
         verdict.fact = thread.fact(email, unwrapped, choice)
 
     def _contacts(self, verdict: Verdict, house: Ours) -> None:
@@ -261,22 +271,24 @@ class Judge:
         rep = lookups.habits_of(owner)
         verdict.sharing = rep.default_sharing
         first = verdict.first
-        thread_id = first.thread_id if first is not None else verdict.choice.thread_id if verdict.choice else None
+        threads = (first.thread_id,) if first is not None else _threads_of(verdict.choice)
+        thread_id = threads[0] if threads else None
         record_ids = {*verdict.admission.record_ids, *(first.record_ids if first is not None else ())}
         started_at = lookups.start_of(thread_id) or verdict.at
         by_contact = {p.contact.id: Participant(p.key, p.name, p.contact) for p in verdict.contacts.counterparties if p.contact}
-        if thread_id is not None:
-            for contact in lookups.contacts_of_thread(thread_id):
-                by_contact.setdefault(contact.id, Participant(contact.addresses[0] if contact.addresses else "", contact.name, contact))
+        for contact in (contact for one in threads for contact in lookups.contacts_of_thread(one)):
+            by_contact.setdefault(contact.id, Participant(contact.addresses[0] if contact.addresses else "", contact.name, contact))
         strangers = [Participant(p.key, p.name) for p in verdict.contacts.counterparties if p.contact is None]
-        records = lookups.records_of(list(by_contact), verdict.at)
-        by_address = lookups.records(record_ids, verdict.at)
+        written = _end_of_second(verdict.at)
+        records = lookups.records_of(list(by_contact), written)
+        by_address = lookups.records(record_ids, written)
         policy = self._plugins.policies.get(settings.policy.name)
         case = link.case(
             started_at, [*by_contact.values(), *strangers], records, options=self._options(settings), subject=verdict.reading.email.subject
         )
         answers = self._answers(verdict, settings.policy.name, case) if rep.auto_link else []
-        present, removed = lookups.links_of(thread_id, verdict.duplicate_of) if thread_id is not None else ([], set())
+        held = [lookups.links_of(one, verdict.duplicate_of) for one in threads]
+        present, removed = [one for links, _ in held for one in links], {key for _, taken in held for key in taken}
         verdict.case = case
         verdict.policy = settings.policy.name
         verdict.policy_version = policy.version if policy else ""

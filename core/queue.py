@@ -7,7 +7,10 @@ the truth and the sweeper looks at them again.
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,7 +34,27 @@ def make_huey(settings: Settings) -> Huey:
     if url:
         return PostgresHuey("dropcopy", dsn=url, results=False)
     # Losing a wake-up is harmless, so its file needs no sync.
-    return SqliteHuey("dropcopy", filename=str(settings.data_dir / "queue.db"), fsync=False, results=False)
+    path = settings.data_dir / "queue.db"
+    _set_aside_when_broken(path)
+    return SqliteHuey("dropcopy", filename=str(path), fsync=False, results=False)
+
+
+def _set_aside_when_broken(path: Path) -> None:
+    """A file without syncs may be broken after a power failure. It holds wake-ups only, so a new one takes its place."""
+    try:
+        with closing(sqlite3.connect(path)) as base:
+            found = base.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.OperationalError:
+        return  # busy, or no right to it: huey says what is wrong
+    except sqlite3.DatabaseError as error:
+        found = str(error)
+    if found == "ok":
+        return
+    log.warning("%s is broken (%s) and a new one is made; it held wake-ups only, no mail", path, found)
+    for part in ("", "-wal", "-shm"):
+        if (beside := path.with_name(path.name + part)).exists():
+            beside.replace(path.with_name(f"{path.name}.broken{part}"))
+    path.touch(mode=0o600)
 
 
 def unreachable(settings: Settings, error: Exception) -> SettingsError:

@@ -331,7 +331,8 @@ def why_not_eligible(record: Record, started_at: dt.datetime) -> str | None:
     """The reason code that keeps a record from being linked automatically, or None."""
     if not record.open:
         return "not-open"
-    if record.created_at is not None and record.created_at > started_at:
+    # A Date holds whole seconds: a record of the same second was there when the mail was written.
+    if record.created_at is not None and record.created_at.replace(microsecond=0) > started_at:
         return "created-after-thread"
     return None
 

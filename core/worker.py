@@ -20,7 +20,7 @@ from huey.consumer import Consumer
 from core.house import House
 from core.pipeline import Pipeline, make_fence
 from core.queue import INITIAL_DELAY, MAX_DELAY
-from core.store import inbound, leases
+from core.store import disk, inbound, leases
 from core.store.database import connected
 from core.store.step_times import StepTimes
 
@@ -28,6 +28,7 @@ log = logging.getLogger("dropcopy.worker")
 
 SWEEP_SECONDS = 15.0
 HEARTBEAT_SECONDS = 10.0
+ALIVE_SECONDS = 60.0  # a worker that has not been heard of for so long counts as gone
 STOP_SECONDS = 25.0
 SPARE_SECONDS = 2.0  # mails may hold all threads so long before others stand in
 COMPLAINT_SECONDS = 30.0
@@ -158,13 +159,16 @@ class Worker:
             try:
                 with connected():
                     work()
-            except Exception:
-                log.exception("the %s failed and goes on", threading.current_thread().name)
+            except Exception as error:
+                # A disk in trouble was said when it began; a trace of it every few seconds would bury everything else.
+                trace = disk.kind_of(error) is None
+                log.error("the %s failed and goes on: %s", threading.current_thread().name, disk.cause_of(error), exc_info=trace)
             if self._stopping.wait(seconds):
                 return
 
     def _beat(self) -> None:
         inbound.renew(self.name, self._house.now())
+        leases.worker_lives(self.name, self._house.now(), ALIVE_SECONDS)
         self._times.flush()
 
     def _sweep(self) -> None:
@@ -190,4 +194,5 @@ class Worker:
         with connected():
             inbound.give_back(self.name)
             leases.drop("sweeper", self.name)
+            leases.worker_left(self.name)
         self._fence.close()

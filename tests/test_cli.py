@@ -13,7 +13,7 @@ import app
 from core.store import company as company_settings
 from core.store import lookups
 from core.store.database import close_databases, connected, intake_db, main_db
-from core.store.models import Inbound, Outcome, Rep
+from core.store.models import DropAddress, Inbound, Outcome, Rep
 from tests.mailmaker import make_mail, spare_signer
 
 pytestmark = pytest.mark.timeout(120)
@@ -161,6 +161,19 @@ def test_a_weak_password_is_refused(shell: Shell) -> None:
     password = shell.write("weak", "short")
     sentence = shell.refused("setup", "--company", "A", "--slug", "a", "--mail-domain", "a.example", "--admin-email", "a@a.example", "--admin-password-file", password)
     assert "password" in sentence
+
+
+def test_what_is_loaded_has_its_addresses_at_once_and_keeps_them(shell: Shell) -> None:
+    shell.set_up()
+    file = shell.write("deals.json", json.dumps({"deals": [{"external_id": f"d{n}", "title": f"Deal {n}"} for n in range(150)]}))
+    found = []
+    for _ in range(2):
+        shell.json("load", file, "--json")
+        with connected():
+            found.append([(row.record_id, row.sealed) for row in DropAddress.select().where(DropAddress.kind == "record").order_by(DropAddress.id)])
+            close_databases()
+    assert len({record for record, _ in found[0]}) == 150
+    assert found[0] == found[1]
 
 
 def test_load_names_the_bad_row(shell: Shell) -> None:
@@ -357,7 +370,6 @@ def test_results_come_one_a_line_in_order_also_for_lines_that_are_no_case(sold: 
 @pytest.mark.parametrize(
     "more",
     [
-        {"dns": {"sales.example": 7}}, {"dns": {"sales.example": {"TXT": 7}}}, {"dns": {"sales.example": {"TXT": [None, 3, ["a", "b"]]}}}, {"dns": {"x": {"MX": ["broken"]}}},
         {"trust": {"networks": ["not a network"], "authserv_ids": [""]}}, {"arrival": {"client_ip": "no ip", "helo": "\x00", "mail_from": "@@@", "rcpt_to": [""]}},
         {"arrival": {"source": "pigeon", "rcpt_to": ["acme@drop.example"] * 2000}}, {"arrival": {"mail_from": "\ud800"}}, {"arrival": None, "trust": None, "dns": {}},
     ],
@@ -366,6 +378,36 @@ def test_odd_values_in_a_case_still_give_a_line(sold: Shell, more: dict[str, Any
     results = explained(sold, case(signed(), **more), case(signed()))
     assert [one["outcome"] in ("logged", "held", "ignored", "retry") for one in results] == [True, True]
     assert results[1]["outcome"] == "logged"
+
+
+SAID = "dns['sales.example']"
+
+
+@pytest.mark.parametrize(
+    ("records", "place"),
+    [
+        (7, SAID), (None, SAID), (True, SAID), ("NXDOMAIN", SAID), (["v=spf1 -all"], SAID), ({"TXTT": ["x"]}, SAID), ({"": ["x"]}, SAID),
+        ({"TXT": 7}, f"{SAID}.TXT"), ({"TXT": "v=spf1 -all"}, f"{SAID}.TXT"), ({"TXT": None}, f"{SAID}.TXT"), ({"txt": ["x", 3]}, f"{SAID}.txt[1]"), ({"TXT": [["a", 1]]}, f"{SAID}.TXT[0]"),
+        ({"MX": ["broken"]}, f"{SAID}.MX[0]"), ({"MX": [["ten", "mx.example"]]}, f"{SAID}.MX[0]"), ({"A": ["192.0.2.1", "2001:db8::1"]}, f"{SAID}.A[1]"), ({"AAAA": ["192.0.2.1"]}, f"{SAID}.AAAA[0]"),
+        ({"CNAME": [1]}, f"{SAID}.CNAME[0]"),
+    ],
+)  # fmt: skip
+def test_a_wrong_answer_of_the_dns_is_refused_with_its_place(sold: Shell, records: Any, place: str) -> None:
+    """Taken for "nothing published" it would give another decision, and nobody would know why."""
+    wrong, right = explained(sold, case(signed(), dns={"sales.example": records}), case(signed()))
+    assert (wrong["outcome"], wrong["reason"]) == ("held", "bad-case")
+    assert f"{place}: " in wrong["sentence"], wrong["sentence"]
+    assert right["outcome"] == "logged"
+
+
+def test_every_form_of_an_answer_of_the_dns_is_taken(sold: Shell) -> None:
+    more = {
+        "a.example": "SERVFAIL", "b.example": "timeout", "c.example": {}, "d.example": {"TXT": []}, "e.example": {"TXT": "TIMEOUT", "A": "SERVFAIL"}, "f.example": {"TXT": [["two ", "halves"]]},
+        "g.example": {"MX": [[10, "mx.example."], ["0", "."]]}, "h.example": {"mx": ["10 mx.example"]}, "i.example": {"A": ["192.0.2.1"], "AAAA": ["2001:db8::1"], "CNAME": ["x.example"]},
+        "2.0.192.in-addr.arpa": {"PTR": ["mail.example"]}, "j.example": {"SOA": ["anything"], "TYPE99": [1], "DS": [{}]},
+    }  # fmt: skip
+    (result,) = explained(sold, case(signed(), dns={**spare_signer("sales.example").dns, **more}))
+    assert result["outcome"] == "logged", result["sentence"]
 
 
 def test_one_file_is_explained_with_the_envelope_from_the_options(sold: Shell) -> None:

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from core.store import drops, filing, inbound, threads
+from core.errors import BadInput
+from core.store import company as company_settings
+from core.store import drops, filing, inbound, records, threads
 from core.store.load import load
 from core.store.models import (
     Attachment,
@@ -203,3 +205,162 @@ def test_a_failure_while_filing_leaves_nothing_behind(company: Company, monkeypa
     company.work()
     assert company.ends() == ["logged"]
     assert Contact.select().count() == 2
+
+
+# --- threads that meet --------------------------------------------------------------------------------------------
+
+
+def linked(thread: Any) -> dict[str, str]:
+    """The living links to records of a thread: title and who made them."""
+    return {link.record.title: link.made_by for link in Link.select().where(Link.thread == thread, Link.record.is_null(False), Link.removed_at.is_null())}
+
+
+def two_deals(company: Company) -> None:
+    """Di and El, each with an open deal of their own."""
+    load(
+        {
+            "contacts": [{"external_id": "di", "name": "Di", "addresses": ["di@new.example"]}, {"external_id": "el", "name": "El", "addresses": ["el@new.example"]}],
+            "deals": [{"external_id": "el", "title": "Lamps", "contacts": ["el"], "created_at": "2026-01-01T00:00:00Z"}],
+        },
+        company.at,
+    )
+
+
+def test_when_a_late_parent_joins_threads_what_the_younger_one_holds_counts(company: Company) -> None:
+    two_deals(company)
+    first = log(company, company.mail("Chairs", to="Di <di@new.example>", message_id="<a@sales.example>"))
+    second = log(company, company.mail("Lamps", to="El <el@new.example>", message_id="<b@sales.example>"))
+    assert (linked(first.thread_id), linked(second.thread_id)) == ({}, {"Lamps": "policy:single-open"})
+    load({"deals": [{"external_id": "di", "title": "Desks", "contacts": ["di"], "created_at": "2026-01-01T00:00:00Z"}]}, company.at)
+    log(company, company.mail("Both", to="Di <di@new.example>", headers=["References: <a@sales.example> <b@sales.example>"]))
+    assert linked(first.thread_id) == {"Lamps": "policy:single-open"}, "a thread holds one record under this policy (F42)"
+    assert titles(first.thread_id, "contact") == {"Di", "El"}
+
+
+def test_when_a_late_parent_joins_threads_what_was_unlinked_from_the_younger_one_stays_off(company: Company) -> None:
+    two_deals(company)
+    first = log(company, company.mail("Chairs", to="Di <di@new.example>", message_id="<a@sales.example>"))
+    second = log(company, company.mail("Lamps", to="El <el@new.example>", message_id="<b@sales.example>"))
+    Link.update(removed_at=company.at, removed_by="rep:ana@sales.example").where(Link.thread == second.thread_id, Link.kind == "deal").execute()
+    log(company, company.mail("Both", to="El <el@new.example>", headers=["References: <a@sales.example> <b@sales.example>"]))
+    assert Thread.select().count() == 1
+    assert linked(first.thread_id) == {}, "what a person unlinked, no policy brings back (F49)"
+
+
+def conversations() -> int:
+    return len({thread.conversation_id for thread in Thread.select()})
+
+
+def test_an_answer_of_another_rep_shares_the_conversation(company: Company) -> None:
+    log(company, company.mail(message_id="<one@sales.example>"))
+    log(company, company.mail("Re: Ten chairs", sender="Ben <ben@sales.example>", message_id="<two@sales.example>", headers=["In-Reply-To: <one@sales.example>"]))
+    log(company, company.mail("Re: Ten chairs", date="Fri, 20 Nov 2026 10:00:03 +0000", headers=["References: <two@sales.example>"]))
+    assert (Thread.select().count(), conversations()) == (3, 1), "Ana's second mail names none that is hers, so it begins a thread of the conversation"
+    log(company, company.mail("Re: Ten chairs", date="Fri, 20 Nov 2026 10:00:04 +0000", headers=["References: <one@sales.example> <two@sales.example>"]))
+    assert (Thread.select().count(), conversations()) == (3, 1), "both of hers carry a record, so they stay apart (F36)"
+
+
+def test_a_mail_that_names_two_conversations_makes_them_one_whoever_owns_the_threads(company: Company) -> None:
+    log(company, company.mail("Chairs", message_id="<a@sales.example>"))
+    log(company, company.mail("Lamps", sender="Ben <ben@sales.example>", message_id="<b@sales.example>"))
+    assert conversations() == 2
+    log(company, company.mail("Both", headers=["References: <b@sales.example> <a@sales.example>"]))
+    assert (Thread.select().count(), conversations()) == (2, 1)
+
+
+def test_threads_that_must_stay_apart_show_as_related(company: Company) -> None:
+    first = log(company, company.mail("Chairs", to="Di <di@new.example>", message_id="<a@sales.example>"))
+    second = log(company, company.mail("Lamps", to="El <el@new.example>", message_id="<b@sales.example>"))
+    Thread.update(sharing="company").where(Thread.id == second.thread_id).execute()
+    log(company, company.mail("Both", to="Di <di@new.example>", headers=["References: <a@sales.example> <b@sales.example>"]))
+    conversation = threads.conversation(viewer_of(Rep.get(Rep.email == "ana@sales.example")), first.thread_id)
+    assert conversation is not None
+    assert [row.id for row in conversation.related] == [second.thread_id]
+
+
+# --- who becomes a contact ----------------------------------------------------------------------------------------
+
+
+def test_everybody_of_two_hundred_becomes_a_contact(company: Company) -> None:
+    crowd = [f"p{number}@crowd.example" for number in range(200)]
+    message = log(company, company.mail(to=", ".join(crowd[:120]), headers=["Cc: " + ", ".join(crowd[120:])]))
+    assert titles(message.thread_id, "contact") == set(crowd)
+    assert titles(message.thread_id, "organisation") == {"crowd.example"}
+
+
+def test_a_drop_address_of_the_past_is_nobody(company: Company) -> None:
+    old = drops.record_address(Record.get().id, company.house.seal, company.at)
+    company_settings.change_company({"grace_days": 0})
+    drops.rotate(Record.get().id, company.house.seal, company.at - dt.timedelta(days=1))
+    drops.set_slug("newname", company.house.seal, company.at - dt.timedelta(days=1))
+    company.fresh()
+    assert drops.find(old, company.house.seal, company.at) is None
+    message = log(company, company.mail(to=f"Bo <bo@cust.example>, {old}, Acme@drop.example"), "newname@drop.example")
+    assert titles(message.thread_id, "contact") == {"Bo"}
+    assert not Organisation.select().where(Organisation.name == "drop.example").exists()
+
+
+@pytest.mark.parametrize("named", ["münster.example", "MÜNSTER.example", "xn--mnster-3ya.example"])
+def test_an_internal_domain_counts_in_both_its_forms_and_with_what_stands_below_it(company: Company, named: str) -> None:
+    company_settings.change_company({"internal_domains": [named]})
+    company.fresh()
+    message = log(company, company.mail(to="a@münster.example, b@eu.xn--mnster-3ya.example, c@notmünster.example"))
+    assert titles(message.thread_id, "contact") == {"c@xn--notmnster-t9a.example"}
+
+
+@pytest.mark.parametrize("wrong", ["no domain", "a@b.example", "@b.example", "*.b.example", "local"])
+def test_what_is_no_domain_is_no_internal_one(company: Company, wrong: str) -> None:
+    with pytest.raises(BadInput) as raised:
+        company_settings.change_company({"internal_domains": ["sales.example", wrong]})
+    assert raised.value.where == "internal_domains"
+
+
+def test_a_mail_domain_in_its_own_script_takes_mail_in_both_its_forms(company: Company) -> None:
+    company_settings.change_company({"mail_domain": "Dröp.example"})
+    drops.enter_universal(company.house.seal, company.at)
+    company.fresh()
+    assert drops.universal()[0] == "acme@xn--drp-tna.example"
+    for address in ("acme@xn--drp-tna.example", "ACME@dröp.example"):
+        assert drops.find(address, company.house.seal, company.at) is not None
+
+
+# --- what was there when the mail was written ---------------------------------------------------------------------
+
+
+def test_a_record_of_the_same_second_was_there_before_the_mail(company: Company) -> None:
+    """A Date holds whole seconds: whoever makes a deal and writes at once must find the mail on it."""
+    load(
+        {
+            "contacts": [{"external_id": "di", "name": "Di", "addresses": ["di@new.example"]}],
+            "deals": [
+                {"external_id": "new", "title": "Just made", "contacts": ["di"], "created_at": "2026-11-20T10:00:00.700Z"},
+                {"external_id": "won", "title": "Just won", "contacts": ["di"], "created_at": "2026-01-01T00:00:00Z", "status": "won", "closed_at": "2026-11-20T10:00:00.600Z"},
+                {"external_id": "late", "title": "A second later", "contacts": ["di"], "created_at": "2026-11-20T10:00:01Z"},
+            ],
+        },
+        company.at,
+    )
+    message = log(company, company.mail(to="di@new.example", date="Fri, 20 Nov 2026 10:00:00 +0000"))
+    assert linked(message.thread_id) == {"Just made": "policy:single-open"}
+    assert {row.record.title: row.reason for row in Candidate.select()} == {"Just won": "not-open", "A second later": "created-after-thread"}
+    assert message.date == dt.datetime(2026, 11, 20, 10, 0, tzinfo=dt.UTC), "the mail's own time is told as it is"
+
+
+def test_a_closed_record_nobody_knows_since_when_is_never_chosen(company: Company) -> None:
+    """Loaded today, mail of yesterday: it is not open, and when it was, nobody has said (F39)."""
+    made = "2026-01-01T00:00:00Z"
+    load(
+        {
+            "contacts": [{"external_id": "di", "name": "Di", "addresses": ["di@new.example"]}],
+            "deals": [{"external_id": "w", "title": "Won", "contacts": ["di"], "status": "won", "created_at": made}, {"external_id": "o", "title": "Open", "contacts": ["di"], "created_at": made}],
+            "leads": [{"external_id": "a", "title": "Archived", "contacts": ["di"], "status": "archived", "created_at": made}],
+            "projects": [{"external_id": "c", "title": "Closed later", "contacts": ["di"], "status": "completed", "created_at": made, "closed_at": "2026-11-19T00:00:00Z"}],
+        },
+        company.at + dt.timedelta(days=1),
+    )
+    admin = viewer_of(Rep.get(Rep.role == "admin"))
+    records.create(admin, "deal", {"title": "Entered as lost", "status": "lost", "contacts": [Contact.get(Contact.name == "Di").id], "created_at": dt.datetime(2026, 1, 1, tzinfo=dt.UTC)}, company.house.seal)
+    message = log(company, company.mail(to="di@new.example"))
+    assert linked(message.thread_id) == {"Open": "policy:single-open"}
+    earlier = log(company, company.mail("Before", to="di@new.example", date="Wed, 18 Nov 2026 10:00:00 +0000"))
+    assert {row.record.title for row in Candidate.select().where(Candidate.thread == earlier.thread_id, Candidate.offer)} == {"Open", "Closed later"}, "this one was open then"

@@ -120,7 +120,7 @@ def later_scripts(tmp_path: Path) -> Path:
     """The scripts with one more for main.db."""
     scripts = tmp_path / "scripts"
     subprocess.run(["cp", "-r", str(SCRIPTS), str(scripts)], check=True)
-    (scripts / "main" / "0002_more.py").write_text("def up(migrator, db):\n    db.execute_sql('CREATE TABLE more (id integer)')\n")
+    (scripts / "main" / "9999_more.py").write_text("def up(migrator, db):\n    db.execute_sql('CREATE TABLE more (id integer)')\n")
     return scripts
 
 
@@ -147,7 +147,7 @@ def test_a_newer_database_is_refused_with_a_sentence(settings: Settings, tmp_pat
     with monkeypatch.context() as newer:
         newer.setattr(migrations, "_SCRIPTS", later_scripts(tmp_path))
         migrate(settings)
-    with pytest.raises(SettingsError, match=r"written by a newer Dropcopy \(0002_more\)"):
+    with pytest.raises(SettingsError, match=r"written by a newer Dropcopy \(9999_more\)"):
         migrate(settings)
 
 

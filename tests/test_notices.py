@@ -121,6 +121,17 @@ def test_a_confirmed_address_lets_in_the_mail_that_waited_for_it_and_no_other(co
     assert (Outcome.get_by_id(other).rep_id, Outcome.get_by_id(forged).decision) == (None, "hold")
 
 
+def test_the_mail_of_a_suspended_rep_is_let_in_by_who_confirms_the_address(company: Company) -> None:
+    company.send(company.mail("Handed over", sender="Ben <ben@sales.example>"))
+    Rep.update(status="suspended").where(Rep.email == "ben@sales.example").execute()
+    company.work()
+    assert company.ends() == ["held(suspended-rep)"]
+    assert notices.confirmed(ana(), "ben@sales.example", company.at) == 1
+    company.work()
+    assert company.ends() == ["logged"]
+    assert Outcome.get().rep_id == ana()
+
+
 def test_a_drop_address_and_a_broken_one_are_never_asked(sending: Company) -> None:
     for address in ("acme@drop.example", "not an address", "x@y\r\nBcc: z@evil.example"):
         with pytest.raises(BadInput):

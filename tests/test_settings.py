@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
 from core.errors import SettingsError
+from core.house import _make_private
 from core.settings import Settings, load_settings, split_address
 
 
@@ -162,3 +164,30 @@ def test_addresses_are_taken_apart() -> None:
 
 def test_every_setting_says_what_it_is_for() -> None:
     assert [name for name, field in Settings.model_fields.items() if not (field.description or "").endswith(".")] == []
+
+
+def test_files_that_others_could_read_are_closed_to_them_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    found = settings(tmp_path)
+    names = ["main.db", "intake.db", "queue.db", "main.db-wal", "secret.key"]
+    for name in names:
+        (found.data_dir / name).touch()
+        (found.data_dir / name).chmod(0o644)
+    (found.data_dir / "intake.db").chmod(0o600)
+    _make_private(found)
+    assert {name: stat.S_IMODE((found.data_dir / name).stat().st_mode) for name in names} == dict.fromkeys(names, 0o600)
+    assert sorted(record.args[0].name for record in caplog.records) == ["main.db", "main.db-wal", "queue.db", "secret.key"]  # type: ignore[union-attr,index]
+    caplog.clear()
+    _make_private(found)
+    assert not caplog.records
+
+
+def test_a_file_that_cannot_be_closed_to_others_is_named_and_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    def refused(self: Path, mode: int) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    found = settings(tmp_path)
+    (found.data_dir / "main.db").touch()
+    (found.data_dir / "main.db").chmod(0o644)
+    monkeypatch.setattr(Path, "chmod", refused)
+    _make_private(found)
+    assert "chmod 600" in caplog.text

@@ -37,7 +37,7 @@ class House:
 
     `drop_addresses` needs to hold only those that the mail names. `never_log` holds addresses, domains (which stand for
     their subdomains too) and simple `*` globs of either. `role_addresses` True keeps role and no-reply addresses from
-    becoming contacts. `limit` is the greatest number of new contacts that one mail may make.
+    becoming contacts. `limit` is the greatest number of new contacts that one mail may make: as many as a mail may name (F1, F25).
     """
 
     rep_addresses: frozenset[str] = frozenset()
@@ -47,7 +47,7 @@ class House:
     never_log: tuple[str, ...] = ()
     role_addresses: bool = True
     fold_plus_tags: bool = False
-    limit: int = 50
+    limit: int = 500
 
     def why_ours(self, address: str) -> str | None:
         """The reason code why an address belongs to the company, or None."""

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from core.errors import BadInput
+from core.mail.addresses import normalise_domain
 from core.reasons import N_
 from core.store.complaints import first_complaint
 from core.store.database import main_db, run_sql, write
@@ -20,6 +21,14 @@ from core.store.models import Pulse, Setting
 
 MEGABYTE = 1024 * 1024
 _SLUG = set("abcdefghijklmnopqrstuvwxyz0123456789-")
+
+
+def _domain(typed: str) -> str:
+    """A domain as the addresses of mails have it. Raises ValueError."""
+    found = normalise_domain(typed.strip().strip("."))
+    if found is None or "." not in found:
+        raise ValueError(N_("write domains such as sales.example"))
+    return found
 
 
 class PolicyChoice(BaseModel):
@@ -75,7 +84,8 @@ class Company(BaseModel):
     @field_validator("mail_domain")
     @classmethod
     def _plain_domain(cls, value: str) -> str:
-        return value.strip().strip(".").lower()
+        plain = value.strip().strip(".").lower()
+        return normalise_domain(plain) or plain  # what is no domain is refused with the address that it would make
 
     @field_validator("event_webhook_networks")
     @classmethod
@@ -103,7 +113,7 @@ class Company(BaseModel):
     @classmethod
     def _plain_domains(cls, value: Any) -> Any:
         if isinstance(value, (list, tuple)):
-            return tuple(str(item).strip().strip(".").lower() for item in value if str(item).strip())
+            return tuple(dict.fromkeys(_domain(str(item)) for item in value if str(item).strip()))
         return value
 
 

@@ -17,6 +17,7 @@ from peewee import DatabaseProxy, OperationalError, PostgresqlDatabase, SqliteDa
 from playhouse.pool import PooledPostgresqlDatabase
 
 from core.settings import Settings
+from core.store import disk
 
 main_db: Any = DatabaseProxy()
 intake_db: Any = DatabaseProxy()
@@ -48,6 +49,7 @@ def _postgresql(url: str) -> PostgresqlDatabase:
 def open_databases(settings: Settings) -> None:
     """Point the two names at the databases of these settings. Opens no connection yet (none may exist before a fork)."""
     close_databases()
+    disk.watch.begin(settings.data_dir / "disk.lock")
     if settings.on_sqlite:
         main_db.initialize(_sqlite(settings.data_dir / "main.db"))
         intake_db.initialize(_sqlite(settings.data_dir / "intake.db"))
@@ -115,13 +117,28 @@ def write(database: Any = main_db, *, durable: bool = True) -> Iterator[None]:
     power failure within the next moments may take it back, in the order in which it was written. It waits for no disk.
     """
     durable = durable or database.in_transaction()  # the outer block has decided
+    name = "intake" if database is intake_db else "main"
+    disk.watch.refuse_unproved(name)
+    try:
+        with _transaction(database, name, durable):
+            yield
+    except Exception as error:
+        if (kind := disk.kind_of(error)) is not None:
+            _in_trouble(database, name, kind, error)
+        raise
+    disk.watch.wrote(name)
+
+
+@contextmanager
+def _transaction(database: Any, name: str, durable: bool) -> Iterator[None]:
     if not isinstance(database.obj, SqliteDatabase):
         with database.atomic():
             if not durable:
                 database.execute_sql("SET LOCAL synchronous_commit TO off")
             yield
         return
-    with _writers["intake" if database is intake_db else "main"]:
+    with _writers[name]:
+        disk.watch.refuse_unproved(name)  # one that waited here while the disk failed must not be the next to write
         try:
             if not durable:
                 database.execute_sql("PRAGMA synchronous=NORMAL")
@@ -130,6 +147,39 @@ def write(database: Any = main_db, *, durable: bool = True) -> Iterator[None]:
         finally:
             if not durable:
                 database.execute_sql("PRAGMA synchronous=FULL")
+
+
+def _in_trouble(database: Any, name: str, kind: disk.Kind, error: Exception) -> None:
+    """Say so. PostgreSQL stops by itself at a failed sync and comes up from its log, so only its full disk is trouble of ours."""
+    if isinstance(error, disk.NotProved) or (kind == "failed" and not isinstance(database.obj, SqliteDatabase)):
+        return
+    disk.watch.note(name, kind, error, lambda kind: _prove(database.obj, kind))
+    if kind == "failed" and not database.in_transaction():
+        database.obj.close()  # this connection is never asked again
+
+
+def _prove(database: Any, kind: disk.Kind) -> None:
+    """Raises until what is written to this database stays. Runs in a thread of its own, with a connection of its own.
+
+    After an input/output error the whole log goes into the file, which is synced, and all of it is read. What the log or the
+    file had lost would be written again or found; what cannot be found is a page that the kernel holds and the disk does not.
+    """
+    database.connect(reuse_if_open=True)
+    try:
+        if not isinstance(database, SqliteDatabase):
+            database.execute_sql("INSERT INTO pulse (name, number) VALUES ('disk', 1) ON CONFLICT (name) DO UPDATE SET number = pulse.number + 1")
+            return
+        version = database.execute_sql("PRAGMA user_version").fetchone()[0]
+        database.execute_sql(f"PRAGMA user_version={int(version)}")  # a real write, and it changes nothing
+        if kind == "full":
+            return
+        busy = database.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if busy:
+            raise OperationalError("others still read the log")
+        if (found := database.execute_sql("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise OperationalError(f"it is damaged: {found}")
+    finally:
+        database.close()
 
 
 def is_busy(error: Exception) -> bool:

@@ -12,7 +12,7 @@ from core.store.company import Company, beat, change_company, company
 from core.store.database import write
 from core.store.fields import to_micros
 from core.store.models import DropAddress, Record
-from core.store.plain import marks, rows
+from core.store.plain import insert_many, marks, rows
 from core.store.seal import Seal, fresh_token
 from core.types import Drop
 
@@ -20,8 +20,9 @@ MOST_LOOKED_UP = 600  # addresses of one mail
 
 
 def normal(address: str) -> str:
-    """As drop addresses are compared: lower case, no trailing dot, no brackets."""
-    return address.strip().strip("<>").rstrip(".").lower()
+    """As drop addresses are compared: lower case, the domain in A-labels, no trailing dot, no brackets."""
+    plain = address.strip().strip("<>").rstrip(".")
+    return plain.lower() if plain.isascii() else (normalise(plain) or plain).lower()
 
 
 def _write_out(name: str, settings: Company, token: str = "") -> str:
@@ -87,10 +88,13 @@ def set_slug(slug: str, seal: Seal, now: dt.datetime) -> None:
         enter_universal(seal, now)
 
 
-
-
 def among(addresses: Iterable[str], seal: Seal, now: dt.datetime) -> list[Drop]:
-    """The living drop addresses among these, in one query, as they were written.
+    """The living drop addresses among these, in one query, as they were written."""
+    return ever(addresses, seal, now)[0]
+
+
+def ever(addresses: Iterable[str], seal: Seal, now: dt.datetime) -> tuple[list[Drop], list[str]]:
+    """The living drop addresses among these, and those whose time is over: they take no mail, and are nobody's address either.
 
     Over one mailbox a plus tag leads to the mailbox, so `acme+chairs@…` is `acme@…` unless it is an address of its own.
     They are found by their keyed hash alone, so every answer takes the same time.
@@ -98,21 +102,26 @@ def among(addresses: Iterable[str], seal: Seal, now: dt.datetime) -> list[Drop]:
     written = list(dict.fromkeys(normal(address) for address in addresses))[:MOST_LOOKED_UP]
     hashes = {form: seal.lookup(form) for address in written for form in (address, without_plus_tag(address))}
     if not hashes:
-        return []
+        return [], []
     stamp = to_micros(now)
-    living = {
-        lookup: (kind, record_id, retired_at is not None)
-        for lookup, kind, record_id, retired_at, works_until in rows(
-            f"SELECT lookup, kind, record_id, retired_at, works_until FROM drop_address WHERE lookup IN ({marks(hashes)})", *hashes.values()
-        )
-        if works_until is None or works_until > stamp
-    }
-    found = []
+    living: dict[str, tuple[str, int | None, bool]] = {}
+    over: set[str] = set()
+    for lookup, kind, record_id, retired_at, works_until in rows(
+        f"SELECT lookup, kind, record_id, retired_at, works_until FROM drop_address WHERE lookup IN ({marks(hashes)})", *hashes.values()
+    ):
+        if works_until is None or works_until > stamp:
+            living[lookup] = (kind, record_id, retired_at is not None)
+        else:
+            over.add(lookup)
+    found, ended = [], []
     for address in written:
-        held = living.get(hashes[address]) or living.get(hashes[without_plus_tag(address)])
+        forms = (hashes[address], hashes[without_plus_tag(address)])
+        held = living.get(forms[0]) or living.get(forms[1])
         if held is not None:
             found.append(Drop(address, *held))
-    return found
+        elif not over.isdisjoint(forms):
+            ended.append(address)
+    return found, ended
 
 
 def find(address: str, seal: Seal, now: dt.datetime) -> Drop | None:
@@ -142,6 +151,16 @@ def record_address(record_id: int, seal: Seal, now: dt.datetime) -> str:
     if row is not None:
         return seal.open(row.sealed)
     return _fresh(record_id, seal, now)
+
+
+def give_addresses(seal: Seal, now: dt.datetime) -> None:
+    """Make an address for each record that has none yet, so that looking at it writes nothing."""
+    settings = company()
+    with write():
+        lacking = rows("SELECT r.id FROM record r WHERE NOT EXISTS (SELECT 1 FROM drop_address d WHERE d.record_id = r.id AND d.retired_at IS NULL)")
+        made = [(record_id, _write_out("record_template", settings, fresh_token())) for (record_id,) in lacking]
+        values = [("record", seal.lookup(address), seal.close(address), record_id, now) for record_id, address in made]
+        insert_many("drop_address", ("kind", "lookup", "sealed", "record_id", "created_at"), values)
 
 
 def record_addresses(record_ids: list[int], seal: Seal) -> dict[int, str]:

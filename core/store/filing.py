@@ -25,7 +25,7 @@ from core.store.fields import to_micros
 from core.store.inbound import Claim
 from core.store.models import Candidate, Link, Message, Outcome, Thread, ThreadId
 from core.store.threads import refresh_row
-from core.store.visibility import beat_thread
+from core.store.visibility import beat_thread, reader_of
 from core.types import RECORD_KINDS, Mailbox
 
 _MOST_SHOWN = 2_000_000  # characters of text kept for the page
@@ -132,6 +132,7 @@ def _log(claim: Claim, verdict: Verdict, now: dt.datetime) -> None:
     verdict.choice = replace(choice, thread_id=thread_id)
     for other in choice.merge:
         merge_threads(thread_id, other)
+    _unite_conversations(verdict)
     _bind(owner, thread_id, choice.bind)
     message_id = _write_message(claim, verdict, owner, thread_id, made)
     _write_links(verdict, thread_id, message_id, made, now)
@@ -185,10 +186,14 @@ def _start_thread(verdict: Verdict, owner: int) -> int:
         "base_subject": base_subject(subject), "started_at": verdict.at, "last_at": verdict.at, "waiting_reason": "", "message_count": 0, "who": "",
         "snippet": "", "chips": [], "linked": False, "has_attachment": False, "badge": "", "unread": True,
     }  # fmt: skip
+    return int(plain.insert("thread", values))
+
+
+def _unite_conversations(verdict: Verdict) -> None:
+    """A mail that names mails of several conversations makes them one; their threads stay what they are."""
     if verdict.absorbed:
         old = list(verdict.absorbed)
         plain.do(f"UPDATE thread SET conversation_id = ? WHERE conversation_id IN ({plain.marks(old)})", verdict.conversation, *old)
-    return int(plain.insert("thread", values))
 
 
 def merge_threads(into: int, other: int) -> None:
@@ -197,7 +202,8 @@ def merge_threads(into: int, other: int) -> None:
     ThreadId.update(thread=into).where(ThreadId.thread == other).execute()
     Outcome.update(thread=into).where(Outcome.thread == other).execute()
     held = [row[0] for row in Link.select(Link.target).where(Link.thread == into).tuples()]
-    Link.update(thread=into).where(Link.thread == other, Link.target.not_in(held or [""])).execute()
+    reader = reader_of(*Thread.select(Thread.owner, Thread.sharing).where(Thread.id == into).tuples().first())
+    Link.update(thread=into, reader=reader).where(Link.thread == other, Link.target.not_in(held or [""])).execute()
     Candidate.delete().where(Candidate.thread == other).execute()
     Thread.delete().where(Thread.id == other).execute()
 
@@ -301,21 +307,24 @@ def _links_of_new(verdict: Verdict, made: Mapping[str, tuple[int, int | None]]) 
     return list(links.values())
 
 
-def _link(verdict: Verdict, thread_id: int, message_id: int | None, links: Iterable[PlannedLink], now: dt.datetime) -> None:
+def _link(verdict: Verdict, thread_id: int, message_id: int | None, links: Sequence[PlannedLink], now: dt.datetime) -> None:
+    if not links:
+        return
     stamp = to_micros(now)
+    reader = reader_of(*plain.row("SELECT owner_id, sharing FROM thread WHERE id = ?", thread_id))
     for link in sorted(links, key=lambda one: (one.kind, one.target_id)):  # in one order everywhere, for the same reason as new contacts
         made_by = f"policy:{verdict.policy}" if link.made_by == "core" else link.made_by
         column = "record_id" if link.kind in RECORD_KINDS else f"{link.kind}_id"
         # A link that a policy or an address took back lives again; one that a person removed does not come this far.
         run_sql(
             main_db,
-            f"INSERT INTO link (thread_id, target, kind, {column}, made_by, policy_version, reason, params, message_id, created_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (thread_id, target) DO UPDATE SET removed_at = NULL, removed_by = NULL,"
+            f"INSERT INTO link (thread_id, target, kind, {column}, made_by, policy_version, reason, params, message_id, created_at, reader)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (thread_id, target) DO UPDATE SET removed_at = NULL, removed_by = NULL,"
             " made_by = excluded.made_by, reason = excluded.reason, params = excluded.params, created_at = excluded.created_at"
             " WHERE link.removed_at IS NOT NULL",
             (
                 thread_id, f"{link.kind}:{link.target_id}", link.kind, link.target_id, made_by, verdict.policy_version, link.reason,
-                msgspec.json.encode(dict(link.params)).decode(), message_id, stamp,
+                msgspec.json.encode(dict(link.params)).decode(), message_id, stamp, reader,
             ),
         )  # fmt: skip
         if link.kind in RECORD_KINDS:

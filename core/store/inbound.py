@@ -284,6 +284,13 @@ def put_aside(inbound_id: int, reason: str) -> None:
         )
 
 
+def take_up(inbound_id: int, was: str, reason: str) -> bool:
+    """Mark a mail that was put aside for the reason `was` as held for `reason` again; False when it is not put aside any more."""
+    with write(intake_db):
+        aside = (Inbound.id == inbound_id) & (Inbound.state == "ignored") & (Inbound.reason == was)
+        return bool(Inbound.update(state="held", reason=reason).where(aside).execute())
+
+
 # --- counting -----------------------------------------------------------------------------------------------------
 
 

@@ -28,3 +28,31 @@ def drop(name: str, holder: str) -> None:
     """Give the lease back at an orderly stop."""
     with write():
         run_sql(main_db, "DELETE FROM lease WHERE name = ? AND holder = ?", (name, holder))
+
+
+# --- signs of life ------------------------------------------------------------------------------------------------
+
+_WORKER = "worker:"
+_FORGOTTEN = dt.timedelta(days=1)
+
+
+def worker_lives(worker: str, now: dt.datetime, seconds: float) -> None:
+    """A worker says that it is there, for so many seconds; rows of workers that died long ago go."""
+    with write():
+        run_sql(main_db, "DELETE FROM lease WHERE name LIKE ? AND until < ?", (f"{_WORKER}%", to_micros(now - _FORGOTTEN)))
+        run_sql(
+            main_db,
+            "INSERT INTO lease (name, holder, until) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET until = excluded.until",
+            (_WORKER + worker, worker, to_micros(now + dt.timedelta(seconds=seconds))),
+        )
+
+
+def worker_left(worker: str) -> None:
+    """An orderly stop."""
+    drop(_WORKER + worker, worker)
+
+
+def living_workers(now: dt.datetime) -> int:
+    """How many workers have said lately that they are there, on all machines."""
+    found = run_sql(main_db, "SELECT COUNT(*) FROM lease WHERE name LIKE ? AND until > ?", (f"{_WORKER}%", to_micros(now))).fetchone()
+    return int(found[0])

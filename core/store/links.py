@@ -20,7 +20,7 @@ from core.store import dialect, plain, undo
 from core.store.database import write
 from core.store.fields import UTC, from_micros, to_micros
 from core.store.models import Candidate, Contact, ContactAddress, Event, Link, Organisation, Participant, Record, Thread
-from core.store.visibility import Viewer, beat_thread, demand, is_id, may_link, may_read, note, thread_for
+from core.store.visibility import Viewer, beat_thread, demand, is_id, may_link, may_read, note, reader_of, thread_for
 from core.types import LINK_KINDS, RECORD_KINDS
 
 _ORDER = {kind: number for number, kind in enumerate(("deal", "lead", "project", "organisation", "contact"))}
@@ -134,14 +134,26 @@ def chips(thread_id: int) -> list[dict[str, Any]]:
 
 def candidates(thread_id: int) -> list[CandidateView]:
     """The records that were considered and not linked, the offered ones first, without those that are linked by now."""
-    linked = Link.select(Link.record).where(Link.thread == thread_id, Link.record.is_null(False), Link.removed_at.is_null())
+    return candidates_of([thread_id])[thread_id]
+
+
+def candidates_of(thread_ids: Sequence[int]) -> dict[int, list[CandidateView]]:
+    """As `candidates`, of several threads in one query."""
+    found: dict[int, list[CandidateView]] = {ident: [] for ident in thread_ids}
+    if not found:
+        return found
+    linked = Link.select(Link.id).where(Link.thread == Candidate.thread, Link.record == Candidate.record, Link.removed_at.is_null())
     query = (
-        Candidate.select(Record.kind, Record.id, Record.external_id, Record.title, Record.status, Candidate.reason, Candidate.params, Candidate.offer)
+        Candidate.select(
+            Candidate.thread, Record.kind, Record.id, Record.external_id, Record.title, Record.status, Candidate.reason, Candidate.params, Candidate.offer
+        )
         .join(Record)
-        .where(Candidate.thread == thread_id, Record.status != "deleted", Record.id.not_in(linked))
+        .where(Candidate.thread.in_(list(found)), Record.status != "deleted", ~fn.EXISTS(linked))
         .order_by(Candidate.offer.desc(), Candidate.rank, Candidate.id)
     )
-    return [CandidateView(*values) for values in query.tuples()]
+    for thread_id, *values in query.tuples():
+        found[thread_id].append(CandidateView(*values))
+    return found
 
 
 # --- by hand ------------------------------------------------------------------------------------------------------
@@ -209,7 +221,9 @@ def _enter(viewer: Viewer, thread: Any, kind: str, target_id: int) -> dict[str, 
     known = Link.select().where(Link.thread == thread.id, Link.target == target).first()
     if known is None:
         was: dict[str, Any] = {}
-        Link.insert(thread=thread.id, target=target, kind=kind, **{column: target_id}, **made).execute()
+        Link.insert(
+            thread=thread.id, target=target, kind=kind, reader=reader_of(thread.owner_id, thread.sharing), **{column: target_id}, **made
+        ).execute()  # fmt: skip
     elif known.removed_at is not None:
         was = {name: getattr(known, name) for name in _STATE}
         was |= {name: to_micros(was[name]) for name in ("created_at", "removed_at")}
@@ -300,6 +314,34 @@ def _link_back(viewer: Viewer, facts: dict[str, Any]) -> bool:
     return True
 
 
+def none_of(viewer: Viewer, thread_id: int) -> str | None:
+    """None of the candidates is right: the thread stays unlinked and asks no more. The undo token, or None: no such thread.
+
+    "" when it did not ask any more, so that nothing was done.
+    """
+    with write():
+        thread = thread_for(viewer, thread_id)
+        if thread is None:
+            return None
+        demand(may_link(viewer, thread), N_("Only the owner of a conversation and admins can decide that."))
+        if thread.waiting is None:
+            return ""
+        Thread.update(waiting=None, waiting_reason="").where(Thread.id == thread_id).execute()
+        beat_thread(thread.owner_id, thread.sharing)
+        return undo.offer(viewer, "none-of", {"thread": thread_id, "waiting": thread.waiting, "waiting_reason": thread.waiting_reason})
+
+
+@undo.reverses("none-of")
+def _asks_again(viewer: Viewer, facts: dict[str, Any]) -> bool:
+    """The thread waits again, unless it was filed or asks something else by now."""
+    thread = thread_for(viewer, facts["thread"])
+    if thread is None or thread.waiting is not None or not may_link(viewer, thread) or _records_of(thread.id):
+        return False
+    Thread.update(waiting=facts["waiting"], waiting_reason=facts["waiting_reason"]).where(Thread.id == thread.id).execute()
+    beat_thread(thread.owner_id, thread.sharing)
+    return True
+
+
 def copy_people(source: int, target: int, message_ids: Iterable[int]) -> None:
     """Give a thread the contact links, and their organisations', of those who take part in these mails."""
     taking_part = Participant.select(Participant.contact).where(Participant.message.in_(list(message_ids)), Participant.contact.is_null(False))
@@ -309,7 +351,7 @@ def copy_people(source: int, target: int, message_ids: Iterable[int]) -> None:
     for known in list(Link.select().where((Link.thread == source) & wanted & Link.removed_at.is_null())):
         Link.insert(
             thread=target, target=known.target, kind=known.kind, contact=known.contact_id, organisation=known.organisation_id, made_by=known.made_by,
-            policy_version=known.policy_version, reason=known.reason, params=known.params, created_at=dt.datetime.now(UTC),
+            policy_version=known.policy_version, reason=known.reason, params=known.params, created_at=dt.datetime.now(UTC), reader=known.reader,
         ).on_conflict_ignore().execute()  # fmt: skip
 
 

@@ -279,18 +279,19 @@ class _Loader:
         else:
             Record.update(**_given(row, values)).where(Record.id == found.id).execute()
         if "status" in row.model_fields_set or not RecordHistory.select().where(RecordHistory.record == found.id).exists():
-            self._history(found.id, row.status, created, row.closed_at or row.updated_at or self.now)
+            self._history(found.id, row.status, created, row.closed_at or row.updated_at)
         if "contacts" in row.model_fields_set:
             self._people(found.id, people, created)
 
-    def _history(self, record_id: int, status: str, created: dt.datetime, since: dt.datetime) -> None:
+    def _history(self, record_id: int, status: str, created: dt.datetime, since: dt.datetime | None) -> None:
+        """`since` is None where the file does not tell. Of a new record that is closed it is then never known to have been open."""
         last = RecordHistory.select().where(RecordHistory.record == record_id).order_by(RecordHistory.valid_from.desc(), RecordHistory.id.desc()).first()
         if last is None:
             RecordHistory.create(record=record_id, status="open", valid_from=created, learned_at=self.now)
             if status != "open":
-                RecordHistory.create(record=record_id, status=status, valid_from=max(since, created), learned_at=self.now)
+                RecordHistory.create(record=record_id, status=status, valid_from=max(since or created, created), learned_at=self.now)
         elif last.status != status:
-            RecordHistory.create(record=record_id, status=status, valid_from=max(since, last.valid_from), learned_at=self.now)
+            RecordHistory.create(record=record_id, status=status, valid_from=max(since or self.now, last.valid_from), learned_at=self.now)
 
     def _people(self, record_id: int, people: list[int], added_at: dt.datetime) -> None:
         standing = {row.contact_id: row for row in RecordContact.select().where(RecordContact.record == record_id)}

@@ -233,13 +233,13 @@ def _messages(thread_id: int) -> tuple[MessageFact, ...]:
     return tuple(msgspec.json.decode(fact, type=MessageFact) for (fact,) in found if fact and fact != "{}")
 
 
-def conversations(names: Collection[str]) -> list[str]:
-    """The conversations of every owner's threads that hold any of these names."""
-    if not names:
-        return []
-    found = rows(
-        f"SELECT DISTINCT t.conversation_id FROM thread t JOIN thread_id i ON i.thread_id = t.id WHERE i.message_id IN ({marks(names)}) LIMIT 50", *names
-    )
+def conversations(names: Collection[str], thread_id: int | None = None) -> list[str]:
+    """The conversations of every owner's threads that hold any of these names, and that of the thread that takes the mail."""
+    found = rows("SELECT conversation_id FROM thread WHERE id = ?", thread_id) if thread_id is not None else []
+    if names:
+        found = found + rows(
+            f"SELECT DISTINCT t.conversation_id FROM thread t JOIN thread_id i ON i.thread_id = t.id WHERE i.message_id IN ({marks(names)}) LIMIT 50", *names
+        )
     return [conversation for (conversation,) in found]
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from peewee import SqliteDatabase
 from playhouse.migrations import Runner
 
 from core.errors import SettingsError
@@ -21,6 +22,14 @@ log = logging.getLogger("dropcopy.migrate")
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 _ADVISORY_LOCK = 0x44524F50  # "DROP"
+
+
+def run_text_beside(script: str, database: Any) -> None:
+    """Run the plain SQL that lies beside a migration for this kind of database, statement by statement."""
+    dialect = "sqlite" if isinstance(database, SqliteDatabase) else "postgresql"
+    for statement in Path(script).with_suffix(f".{dialect}.sql").read_text("utf-8").split(";\n"):
+        if statement.strip():
+            database.execute_sql(statement)
 
 
 def _runners() -> list[tuple[str, Runner]]:
@@ -71,6 +80,11 @@ def migrate(settings: Settings) -> None:
             cause = earlier  # after a full disk the first to be heard is "cannot rollback"
         why = " ".join(str(cause).split()).rstrip(".?") or type(cause).__name__
         raise SettingsError(f"The database could not be brought up to date: {why}. Check {_place(settings)} and the free space.") from error
+
+
+def is_current() -> bool:
+    """True when the tables are those of this program: no script is missing, and none of a newer program was run."""
+    return all({migration.name for migration in runner.migrations()} == set(runner.applied()) for _, runner in _runners())
 
 
 def _place(settings: Settings) -> str:

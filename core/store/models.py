@@ -378,9 +378,9 @@ class Link(_Main):
     thread = ForeignKeyField(Thread, backref="links", on_delete="CASCADE", index=False)
     target = TextField()  # "contact:3", "organisation:2", "deal:7": unique with the thread
     kind = TextField()
-    contact = ForeignKeyField(Contact, null=True, on_delete="CASCADE", index=True)
-    organisation = ForeignKeyField(Organisation, null=True, on_delete="CASCADE", index=True)
-    record = ForeignKeyField(Record, null=True, on_delete="CASCADE", index=True)
+    contact = ForeignKeyField(Contact, null=True, on_delete="CASCADE", index=False)
+    organisation = ForeignKeyField(Organisation, null=True, on_delete="CASCADE", index=False)
+    record = ForeignKeyField(Record, null=True, on_delete="CASCADE", index=False)
     made_by = TextField()  # policy:NAME address rep:EMAIL import
     policy_version = TextField(default="")
     reason = TextField()
@@ -390,9 +390,11 @@ class Link(_Main):
     created_at = MomentField()
     removed_at = MomentField(null=True)
     removed_by = TextField(null=True)
+    # The owner of a private thread, 0 where the whole company may read it. Only for finding: the thread's own row decides.
+    reader = BigIntegerField(default=0, constraints=[SQL("DEFAULT 0")])
 
     class Meta:
-        indexes = ((("thread", "target"), True),)
+        indexes = ((("thread", "target"), True), (("contact", "reader"), False), (("organisation", "reader"), False), (("record", "reader"), False))
 
 
 class Candidate(_Main):

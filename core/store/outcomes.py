@@ -1,6 +1,7 @@
 """Where every accepted mail ended: listed, explained, and let in by a person.
 
-A rep sees what is attributed to them, or stands in a thread they may read; an admin sees every delivery. What still waits
+A rep sees what is attributed to them, or stands in a thread they may read (colleagues' repeated copies of such mail by their
+id alone, not in the lists of what did not get in); an admin sees every delivery. What still waits
 has no outcome yet and is seen by admins only, since nobody knows whose it is.
 """
 
@@ -9,9 +10,11 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import functools
+import heapq
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -19,7 +22,7 @@ from peewee import JOIN, fn
 
 from core.errors import BadInput
 from core.reasons import N_
-from core.store import dialect, inbound
+from core.store import dialect, inbound, undo
 from core.store.company import beat
 from core.store.database import write
 from core.store.fields import UTC, from_micros
@@ -30,8 +33,9 @@ from core.types import Envelope
 
 STATES = ("received", "processing", "logged", "held", "ignored")
 ENDS = ("logged", "held", "ignored")
+DID_NOT_GET_IN = ("held", "ignored")
 STRANGERS = ("unattributed", "unknown-sender")  # valid senders nobody knows: a tab of their own (F22)
-_LOOKED_THROUGH = 100_000  # newest mails in which a subject is looked for
+_LOOKED_THROUGH = 100_000  # newest mails in which a subject or an envelope's sender is looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +65,16 @@ class InboundView:
 # --- who may see what ---------------------------------------------------------------------------------------------
 
 
-def _mine(viewer: Viewer) -> Any:
-    """The outcomes this viewer may see. The thread's rule is the one visibility predicate."""
-    if viewer.is_admin:
-        return Outcome.inbound_id > 0
-    readable = Thread.select(Thread.id).where(visible(viewer))
-    return (Outcome.rep == viewer.rep_id) | Outcome.thread.in_(readable)
+def _own(viewer: Viewer) -> Any:
+    """The outcomes that are the viewer's own: for an admin every one."""
+    return Outcome.inbound_id > 0 if viewer.is_admin else Outcome.rep == viewer.rep_id
+
+
+def _others(viewer: Viewer, query: Any) -> Any:
+    """Those of a query over outcomes that are not the viewer's own and stand in a thread they may read."""
+    # A cross join: SQLite would else begin with every thread that the viewer may read.
+    readable = query.switch(Outcome).join(Thread, JOIN.CROSS).where((Thread.id == Outcome.thread) & visible(viewer))
+    return readable.where(Outcome.rep.is_null() | (Outcome.rep != viewer.rep_id))
 
 
 _COLUMNS = (
@@ -75,9 +83,12 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def _ended(viewer: Viewer, condition: Any, limit: int) -> list[InboundView]:
-    query = Outcome.select(*_COLUMNS).join(Rep, JOIN.LEFT_OUTER).where(_mine(viewer) & condition).order_by(Outcome.inbound_id.desc()).limit(limit)
-    return _redacted(viewer, [InboundView(*values) for values in query.tuples()])
+def _ended(viewer: Viewer, condition: Any, limit: int, *, own_alone: bool = False) -> list[InboundView]:
+    """The newest that this viewer may see. Their own and others' are walked one after the other: an OR of both would sort all of them."""
+    query = Outcome.select(*_COLUMNS).join(Rep, JOIN.LEFT_OUTER).where(condition).order_by(Outcome.inbound_id.desc()).limit(limit)
+    parts = [query.where(_own(viewer))] + ([] if viewer.is_admin or own_alone else [_others(viewer, query)])
+    found = heapq.merge(*(part.tuples() for part in parts), key=lambda values: -values[0])
+    return _redacted(viewer, [InboundView(*values) for values in islice(found, limit)])
 
 
 def _redacted(viewer: Viewer, views: list[InboundView]) -> list[InboundView]:
@@ -135,7 +146,7 @@ def page(
         condition &= Outcome.message_id == bare_id(message_id)
     if strangers is not None:
         condition &= Outcome.reason.in_(STRANGERS) if strangers else Outcome.reason.not_in(STRANGERS)
-    found = _ended(viewer, condition, limit + 1) if state is None or state in ENDS else []
+    found = _ended(viewer, condition, limit + 1, own_alone=state in DID_NOT_GET_IN) if state is None or state in ENDS else []
     if viewer.is_admin and message_id is None and strangers is None and state not in ENDS:
         on_the_way = Inbound.id < edge
         if state is not None:
@@ -225,6 +236,12 @@ def _audit_look(viewer: Viewer, view: InboundView, act: str) -> None:
         beat_thread(thread.owner_id, thread.sharing)
 
 
+def _beat_reps(viewer: Viewer, view: InboundView) -> None:
+    """The pages of who decides and of whose mail it is."""
+    names = {f"rep:{viewer.rep_id}", *(() if view.rep_id is None else (f"rep:{view.rep_id}",))}
+    beat(*sorted(names))
+
+
 # --- a person decides ---------------------------------------------------------------------------------------------
 
 
@@ -282,10 +299,38 @@ def _again(viewer: Viewer, view: InboundView, act: str, done: bool) -> InboundVi
         return None
     with write():
         note(viewer, f"mail-{act}", f"inbound:{view.id}", dt.datetime.now(UTC), reason=view.reason)
-        names = {f"rep:{viewer.rep_id}", *(() if view.rep_id is None else (f"rep:{view.rep_id}",))}
-        beat(*sorted(names))
+        _beat_reps(viewer, view)
     waiting = _waiting(Inbound.id == view.id, 1)
     return waiting[0] if waiting else view
+
+
+def put_aside(viewer: Viewer, inbound_id: int, who: str) -> str | None:
+    """A held mail is not wanted: it moves to what was not accepted, by the word of `who`. The undo token, or None when it is not held."""
+    view = get(viewer, inbound_id)
+    if view is None or view.state != "held":
+        return None
+    with write():
+        held = (Outcome.inbound_id == view.id) & (Outcome.state == "held")
+        if not Outcome.update(state="ignored", reason="dismissed", params={"who": who}).where(held).execute():
+            return None
+        note(viewer, "mail-dismissed", f"inbound:{view.id}", dt.datetime.now(UTC), reason=view.reason)
+        _beat_reps(viewer, view)
+        token = undo.offer(viewer, "put-aside", {"inbound": view.id, "reason": view.reason, "params": view.params})
+    inbound.put_aside(view.id, "dismissed")
+    return token
+
+
+@undo.reverses("put-aside")
+def _held_again(viewer: Viewer, facts: dict[str, Any]) -> bool:
+    """It waits for a person again, unless it was released, tried again or removed meanwhile."""
+    view = get(viewer, facts["inbound"])
+    aside = (Outcome.inbound_id == facts["inbound"]) & (Outcome.state == "ignored") & (Outcome.reason == "dismissed")
+    if view is None or not inbound.take_up(view.id, "dismissed", facts["reason"]):
+        return False
+    if not Outcome.update(state="held", reason=facts["reason"], params=facts["params"]).where(aside).execute():
+        return False
+    _beat_reps(viewer, view)
+    return True
 
 
 # --- "Why is my mail not here?" -----------------------------------------------------------------------------------
@@ -297,22 +342,28 @@ def find(viewer: Viewer, message_id: str | None = None, sender: str | None = Non
     wanted: list[Any] = []
     if message_id:
         wanted.append(Outcome.message_id == bare_id(message_id))
-    if sender:
-        wanted.append((Outcome.sender == sender.lower()) | (Outcome.mail_from == sender))
     if subject:
         wanted.append(_subject_holds(subject))
-    if not wanted:
+    if not wanted and not sender:
         raise BadInput("message_id", N_("give a message_id, a sender or a subject"))
     if subject and viewer.is_admin:
         # A subject is content: of others' private threads an admin learns none of it by guessing.
         private = Thread.select(Thread.id).where(Thread.sharing == "private", Thread.owner != viewer.rep_id)
         wanted.append(Outcome.thread.is_null() | Outcome.thread.not_in(private))
-    return _ended(viewer, functools.reduce(operator.and_, wanted), sensible(limit))
+    senders = [Outcome.sender == sender.lower(), _lately() & (Outcome.mail_from == sender)] if sender else [Outcome.inbound_id > 0]
+    # One after the other, each by its own index: an OR of them would walk all mail.
+    found = {view.id: view for one in senders for view in _ended(viewer, functools.reduce(operator.and_, [*wanted, one]), sensible(limit))}
+    return sorted(found.values(), key=lambda view: -view.id)[: sensible(limit)]
 
 
 def _subject_holds(text: str) -> Any:
+    return _lately() & dialect.like(Outcome.subject, dialect.contains(text.strip()[:200]))
+
+
+def _lately() -> Any:
+    """The mails among which may be looked one by one."""
     newest = Outcome.select(fn.MAX(Outcome.inbound_id)).scalar() or 0
-    return (Outcome.inbound_id > newest - _LOOKED_THROUGH) & dialect.like(Outcome.subject, dialect.contains(text.strip()[:200]))
+    return Outcome.inbound_id > newest - _LOOKED_THROUGH
 
 
 def stranger_domains(limit: int = 200) -> list[tuple[str, int, dt.datetime]]:
@@ -340,6 +391,6 @@ def waiting_number(viewer: Viewer) -> int:
 
 
 def reasons_of(viewer: Viewer, state: str) -> Sequence[tuple[str, int]]:
-    """The reasons of a state with their numbers, for the filter above the list."""
-    query = Outcome.select(Outcome.reason, fn.COUNT(1)).where(_mine(viewer) & (Outcome.state == state)).group_by(Outcome.reason)
+    """The reasons of a state that did not get in, with their numbers, for the filter above the list."""
+    query = Outcome.select(Outcome.reason, fn.COUNT(1)).where(_own(viewer) & (Outcome.state == state)).group_by(Outcome.reason)
     return [(reason, int(number)) for reason, number in query.tuples()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from core.reasons import N_
 from core.store import dialect, links, records, undo
 from core.store.company import beat
 from core.store.database import write
-from core.store.fields import UTC
+from core.store.fields import UTC, from_micros, to_micros
 from core.store.models import (
     Contact,
     ContactAddress,
@@ -117,6 +117,13 @@ def get_contact(contact_id: int) -> ContactView | None:
     return None if found is None else _contact_views([found])[0]
 
 
+def some_contacts(contact_ids: Sequence[int]) -> list[ContactView]:
+    """These contacts, in the given order, without those that are deleted or were merged into another."""
+    query = Contact.select().where(Contact.id.in_(list(contact_ids)), Contact.deleted_at.is_null(), Contact.merged_into.is_null())
+    found = {view.id: view for view in _contact_views(list(query))} if contact_ids else {}
+    return [found[ident] for ident in contact_ids if ident in found]
+
+
 def _contact_row(contact_id: int) -> Any:
     for _ in range(10):  # merged into one that was merged later
         found = Contact.select().where(Contact.id == contact_id).first() if is_id(contact_id) else None
@@ -218,13 +225,17 @@ def update_contact(viewer: Viewer, contact_id: int, changes: Mapping[str, Any]) 
         return _contact_views([_contact_row(row.id)])[0]
 
 
-def delete_contact(viewer: Viewer, contact_id: int) -> bool:
-    """Remove a contact and its addresses from the pages; mail with it stays. False when there is no such contact."""
+def delete_contact(viewer: Viewer, contact_id: int) -> str | None:
+    """Remove a contact and its addresses from the pages; mail with it stays. The undo token, or None: no such contact."""
     with write():
         row = _contact_row(contact_id)
         if row is None or row.id != contact_id:
-            return False
+            return None
         now = dt.datetime.now(UTC)
+        facts: dict[str, Any] = {
+            "contact": row.id, "at": to_micros(now), "external_id": row.external_id, "addresses": _contact_views([row])[0].addresses,
+            "participants": _ids(Participant, Participant.contact == row.id),
+        }  # fmt: skip
         Contact.update(deleted_at=now, external_id=None).where(Contact.id == contact_id).execute()
         ContactAddress.delete().where(ContactAddress.contact == contact_id).execute()
         Participant.update(contact=None).where(Participant.contact == contact_id).execute()
@@ -232,12 +243,57 @@ def delete_contact(viewer: Viewer, contact_id: int) -> bool:
         _unlink_everywhere(viewer, Link.contact == contact_id, now)
         note(viewer, "contact-deleted", f"contact:{contact_id}", now)
         _tell("contact.deleted", contact_id, viewer, now)
+        return undo.offer(viewer, "delete-contact", facts)
+
+
+@undo.reverses("delete-contact")
+def _contact_back(viewer: Viewer, facts: dict[str, Any]) -> bool:
+    """The contact is back with what nobody has taken meanwhile; not at all when all its addresses are somebody else's by now."""
+    ident, at = facts["contact"], from_micros(facts["at"])
+    if not Contact.select().where(Contact.id == ident, Contact.deleted_at == at, Contact.merged_into.is_null()).exists():
+        return False
+    taken = {address for (address,) in ContactAddress.select(ContactAddress.address).where(ContactAddress.address.in_(facts["addresses"])).tuples()}
+    free = [address for address in facts["addresses"] if address not in taken]
+    if taken and not free:
+        return False
+    now = dt.datetime.now(UTC)
+    Contact.update(deleted_at=None, external_id=_still_free(Contact, facts["external_id"]), updated_at=now).where(Contact.id == ident).execute()
+    for address in free:
+        ContactAddress.insert(address=address, contact=ident).on_conflict(conflict_target=[ContactAddress.address], action="IGNORE").execute()
+    for some in _portions(facts["participants"]):
+        Participant.update(contact=ident).where(Participant.id.in_(some), Participant.contact.is_null(), Participant.address.not_in(sorted(taken))).execute()
+    RecordContact.update(removed_at=None).where(RecordContact.contact == ident, RecordContact.removed_at == at).execute()
+    _link_again(Link.contact == ident, at)
+    note(viewer, "contact-restored", f"contact:{ident}", now)
+    _tell("contact.changed", ident, viewer, now)
     return True
+
+
+def _ids(table: Any, condition: Any) -> list[int]:
+    return [int(ident) for (ident,) in table.select(table.id).where(condition).tuples()]
+
+
+def _portions(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Not more at once than a statement may hold."""
+    return (ids[at : at + 500] for at in range(0, len(ids), 500))
+
+
+def _still_free(table: Any, external_id: str | None) -> str | None:
+    """The id that another program gave it, unless another row has it by now."""
+    return external_id if external_id and not table.select().where(table.external_id == external_id).exists() else None
 
 
 def _unlink_everywhere(viewer: Viewer, linked: Any, now: dt.datetime) -> None:
     threads = [ident for (ident,) in Link.select(Link.thread).where(linked & Link.removed_at.is_null()).tuples()]
     Link.update(removed_at=now, removed_by=f"rep:{viewer.email}").where(linked & Link.removed_at.is_null()).execute()
+    _refresh(threads)
+
+
+def _link_again(linked: Any, removed_at: dt.datetime) -> None:
+    """What `_unlink_everywhere` took away at this moment."""
+    together = linked & (Link.removed_at == removed_at)
+    threads = [ident for (ident,) in Link.select(Link.thread).where(together).tuples()]
+    Link.update(removed_at=None, removed_by=None).where(together).execute()
     _refresh(threads)
 
 
@@ -346,8 +402,8 @@ def _part(viewer: Viewer, facts: dict[str, Any]) -> bool:
         return False
     Contact.update(merged_into=None, deleted_at=None, external_id=facts["external_id"]).where(Contact.id == other).execute()
     ContactAddress.update(contact=other).where(ContactAddress.id.in_(facts["addresses"]), ContactAddress.contact == keep).execute()
-    for at in range(0, len(facts["participants"]), 500):
-        Participant.update(contact=other).where(Participant.id.in_(facts["participants"][at : at + 500])).execute()
+    for some in _portions(facts["participants"]):
+        Participant.update(contact=other).where(Participant.id.in_(some)).execute()
     RecordContact.delete().where(RecordContact.id.in_(facts["records"]["added"])).execute()
     RecordContact.update(removed_at=None).where(RecordContact.id.in_(facts["records"]["removed"])).execute()
     Link.update(contact=other, target=f"contact:{other}").where(Link.id.in_(facts["links"]["moved"])).execute()
@@ -370,6 +426,12 @@ def _organisation_views(found: Sequence[Any]) -> list[OrganisationView]:
         for ident, domain in query.order_by(OrganisationDomain.domain).tuples():
             domains[ident].append(domain)
     return [OrganisationView(o.id, o.external_id, o.name, domains[o.id], o.created_at, o.updated_at) for o in found]
+
+
+def organisation_names(ids: Iterable[int]) -> dict[int, str]:
+    """The names of these organisations by id, without those that are deleted."""
+    wanted = list(set(ids))
+    return dict(Organisation.select(Organisation.id, Organisation.name).where(Organisation.id.in_(wanted), Organisation.deleted_at.is_null()).tuples()) if wanted else {}
 
 
 def _organisation_row(ident: int) -> Any:
@@ -437,12 +499,17 @@ def update_organisation(viewer: Viewer, organisation_id: int, changes: Mapping[s
         return _organisation_views([_organisation_row(row.id)])[0]
 
 
-def delete_organisation(viewer: Viewer, organisation_id: int) -> bool:
-    """Remove an organisation from the pages; its people and records stay. False when there is no such organisation."""
+def delete_organisation(viewer: Viewer, organisation_id: int) -> str | None:
+    """Remove an organisation from the pages; its people and records stay. The undo token, or None: no such organisation."""
     with write():
-        if _organisation_row(organisation_id) is None:
-            return False
+        row = _organisation_row(organisation_id)
+        if row is None:
+            return None
         now = dt.datetime.now(UTC)
+        facts: dict[str, Any] = {
+            "organisation": row.id, "at": to_micros(now), "external_id": row.external_id, "domains": _organisation_views([row])[0].domains,
+            "contacts": _ids(Contact, Contact.organisation == row.id), "records": _ids(Record, Record.organisation == row.id),
+        }  # fmt: skip
         Organisation.update(deleted_at=now, external_id=None).where(Organisation.id == organisation_id).execute()
         OrganisationDomain.delete().where(OrganisationDomain.organisation == organisation_id).execute()
         Contact.update(organisation=None).where(Contact.organisation == organisation_id).execute()
@@ -450,6 +517,25 @@ def delete_organisation(viewer: Viewer, organisation_id: int) -> bool:
         _unlink_everywhere(viewer, Link.organisation == organisation_id, now)
         note(viewer, "organisation-deleted", f"organisation:{organisation_id}", now)
         _tell("organisation.deleted", organisation_id, viewer, now)
+        return undo.offer(viewer, "delete-organisation", facts)
+
+
+@undo.reverses("delete-organisation")
+def _organisation_back(viewer: Viewer, facts: dict[str, Any]) -> bool:
+    """The organisation is back, on the people and records that were given no other meanwhile."""
+    ident, at = facts["organisation"], from_micros(facts["at"])
+    if not Organisation.select().where(Organisation.id == ident, Organisation.deleted_at == at).exists():
+        return False
+    now = dt.datetime.now(UTC)
+    Organisation.update(deleted_at=None, external_id=_still_free(Organisation, facts["external_id"]), updated_at=now).where(Organisation.id == ident).execute()
+    for domain in facts["domains"]:
+        OrganisationDomain.insert(domain=domain, organisation=ident).on_conflict_ignore().execute()
+    for table, name in ((Contact, "contacts"), (Record, "records")):
+        for some in _portions(facts[name]):
+            table.update(organisation=ident).where(table.id.in_(some), table.organisation.is_null()).execute()
+    _link_again(Link.organisation == ident, at)
+    note(viewer, "organisation-restored", f"organisation:{ident}", now)
+    _tell("organisation.changed", ident, viewer, now)
     return True
 
 

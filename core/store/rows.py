@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -112,6 +112,14 @@ def many(viewer: Viewer, thread_ids: Sequence[int], *, readable: bool = True) ->
     return [found[thread_id] for thread_id in thread_ids if thread_id in found]
 
 
+def of_conversations(viewer: Viewer, conversations: Collection[str], condition: Any, limit: int) -> list[ThreadRow]:
+    """The threads of these conversations that meet the condition, newest first."""
+    if not conversations:
+        return []
+    query = _select(viewer).where(T.conversation_id.in_(list(conversations)) & condition)
+    return run(viewer, query.order_by(T.last_at.desc(), T.id.desc()).limit(limit))
+
+
 Branch = Any  # a condition on T that one index answers in the order of the list
 
 
@@ -125,6 +133,21 @@ def others_shared(viewer: Viewer) -> Branch:
 
 def others_private(viewer: Viewer) -> Branch:
     return (T.sharing == "private") & (T.owner != viewer.rep_id)
+
+
+def among(column: str, ids: Collection[int]) -> str:
+    """The column is one of these ids, as plain SQL: written out, because thousands of parameters cost more than the question."""
+    return f"{column} IN ({', '.join(map(str, map(int, ids)))})" if ids else "1 = 0"
+
+
+def these(thread_ids: Collection[int]) -> Branch:
+    """Threads that are known already; they are sorted, not walked."""
+    return plain(among("t.id", thread_ids))
+
+
+def cursor_after(row: ThreadRow) -> str:
+    """The place in a list of threads behind this one."""
+    return cursor_of(to_micros(row.last_at), row.id)
 
 
 def page(viewer: Viewer, branches: Iterable[Branch], condition: Any, cursor: str | None, limit: int) -> Page[ThreadRow]:
@@ -144,7 +167,7 @@ def page(viewer: Viewer, branches: Iterable[Branch], condition: Any, cursor: str
     merged = list(islice(heapq.merge(*walks, key=order), limit + 1))
     shown = [_row(viewer, values) for values in merged[:limit]]
     more = len(merged) > limit
-    return Page(shown, cursor_of(to_micros(shown[-1].last_at), shown[-1].id) if more and shown else None)
+    return Page(shown, cursor_after(shown[-1]) if more and shown else None)
 
 
 _MOST_AT_ONCE = 800
@@ -166,7 +189,7 @@ def page_in_portions(
             break
         cursor, portion = part.next, min(portion * 2, _MOST_AT_ONCE)
     shown = found[:limit]
-    return Page(shown, cursor_of(to_micros(shown[-1].last_at), shown[-1].id) if len(found) > limit else None)
+    return Page(shown, cursor_after(shown[-1]) if len(found) > limit else None)
 
 
 def plain(condition: str, params: Sequence[Any] = ()) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -23,7 +23,7 @@ from core.store.dialect import Phrase
 from core.store.fields import to_micros
 from core.store.models import Attachment, Message, Participant, Rep, Thread
 from core.store.paging import cursor_of, read_cursor
-from core.store.rows import S, T, plain
+from core.store.rows import S, T, among, plain
 from core.store.visibility import Viewer, visible
 
 MOST_CHARACTERS = 256
@@ -312,16 +312,17 @@ def _linked(reader: _Reader, name: str, value: str) -> Node | None:
     kind = {"org": "organisation"}.get(name, name)
     column = {"contact": "contact_id", "organisation": "organisation_id"}.get(kind, "record_id")
     params: tuple[Any, ...] = (kind,)
+    readable = f"l.removed_at IS NULL AND {among('l.reader', (reader.viewer.rep_id, 0))}"
     if value.isascii() and value.isdigit() and len(value) < 19:
-        live = f"FROM link l WHERE l.removed_at IS NULL AND l.kind = ? AND {among(f'l.{column}', [int(value)])}"
+        live = f"FROM link l WHERE {readable} AND l.kind = ? AND {among(f'l.{column}', [int(value)])}"
     else:
         table, title = {"contact_id": ("contact", "name"), "organisation_id": ("organisation", "name")}.get(column, ("record", "title"))
         holds = f"lower(x.{title}) LIKE lower(?) ESCAPE '\\'"
         found = run_sql(main_db, f"SELECT x.id FROM {table} x WHERE {holds} LIMIT {_MOST_NAMED + 1}", (dialect.contains(value),)).fetchall()
         if len(found) <= _MOST_NAMED:
-            live = f"FROM link l WHERE l.removed_at IS NULL AND l.kind = ? AND {among(f'l.{column}', [ident for (ident,) in found])}"
+            live = f"FROM link l WHERE {readable} AND l.kind = ? AND {among(f'l.{column}', [ident for (ident,) in found])}"
         else:
-            live = f"FROM link l JOIN {table} x ON x.id = l.{column} WHERE l.removed_at IS NULL AND l.kind = ? AND {holds}"
+            live = f"FROM link l JOIN {table} x ON x.id = l.{column} WHERE {readable} AND l.kind = ? AND {holds}"
             params = (kind, dialect.contains(value))
     return Fact(f"EXISTS (SELECT 1 {live} AND l.thread_id = t.id)", params, f"{name}:{value}", few=f"SELECT l.thread_id {live}")
 
@@ -393,11 +394,6 @@ class _Sql:
             return f"NOT COALESCE(({self.write(node.part)}), FALSE)"
         joined = " AND " if isinstance(node, Every) else " OR "
         return "(" + joined.join(self.write(part) for part in node.parts) + ")" if node.parts else "TRUE"
-
-
-def among(column: str, ids: Collection[int]) -> str:
-    """The column is one of these ids, as plain SQL: written out, because thousands of parameters cost more than the question."""
-    return f"{column} IN ({', '.join(map(str, map(int, ids)))})" if ids else "1 = 0"
 
 
 def _has_text(node: Node) -> bool:

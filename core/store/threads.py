@@ -19,6 +19,7 @@ from core.store.links import CandidateView, LinkView
 from core.store.models import (
     Attachment,
     Audit,
+    Link,
     Message,
     Outcome,
     Participant,
@@ -41,6 +42,7 @@ from core.store.visibility import (
     may_read,
     may_share,
     note,
+    reader_of,
     thread_for,
     visible,
 )
@@ -99,7 +101,7 @@ def _walk(viewer: Viewer, tab: str, owner: int | None, query: search.Query, cond
     branches = _branches(viewer, tab, owner)
     if query.begin is not None:
         condition = condition if tab == "needs-choice" and viewer.is_admin else _and(condition, _of_tab(viewer, tab))
-        branches = [rows.plain(search.among("t.id", query.begin))]
+        branches = [rows.these(query.begin)]
     if search.asks_for_text(query):
         return rows.page_in_portions(viewer, branches, condition, lambda ids: search.condition_of_mails(viewer, query, ids), cursor, limit)
     return rows.page(viewer, branches, _and(condition, search.condition_of_mails(viewer, query)), cursor, limit)
@@ -131,7 +133,7 @@ def _branches(viewer: Viewer, tab: str, owner: int | None) -> list[rows.Branch]:
     if tab == "needs-choice":  # few of many: by the index over owner and waiting
         return [_choosers(viewer)]
     if tab == "archived" and (few := _few_archived(viewer)) is not None:
-        return [rows.plain(search.among("t.id", few))]
+        return [rows.these(few)]
     shared, private = rows.others_shared(viewer), rows.others_private(viewer)
     if tab == "shared":
         return [shared]
@@ -497,6 +499,7 @@ def _share(thread: Any, sharing: str) -> None:
     if thread.sharing == sharing:
         return
     Thread.update(sharing=sharing).where(Thread.id == thread.id).execute()
+    Link.update(reader=reader_of(thread.owner_id, sharing)).where(Link.thread == thread.id).execute()
     search.set_access(thread.id)
     beat_thread(thread.owner_id, thread.sharing, sharing)
 

@@ -50,7 +50,8 @@ def take_back(viewer: Viewer, token: str, now: dt.datetime | None = None) -> str
         row = Undo.select().where(Undo.token == token, Undo.rep == viewer.rep_id, Undo.at > now - WINDOW).first()
         if row is None:
             return None
-        Undo.delete().where(Undo.token == token).execute()
+        if not Undo.delete().where(Undo.token == token).execute():  # another click of the same moment was first
+            return None
         if row.act == "together":  # the last act first, as they lie on one another
             done = [take_back(viewer, one, now) for one in reversed(row.facts["tokens"])]
             return row.act if any(done) else None

@@ -47,6 +47,16 @@ def listed(viewer: Viewer, table: Any = Thread) -> Any:
     return table.deleted_at.is_null() if viewer.is_admin else visible(viewer, table)
 
 
+def reader_of(owner_id: int, sharing: str) -> int:
+    """What links carry of the rule: the owner of a private thread, 0 where the whole company may read it."""
+    return 0 if sharing == "company" else owner_id
+
+
+def found_by(viewer: Viewer, link: Any) -> Any:
+    """The links whose thread this viewer may read, as a condition on Link: for finding few among many, beside the rule itself."""
+    return link.reader.in_((viewer.rep_id, 0))
+
+
 def may_read(viewer: Viewer, thread: Any) -> bool:
     """True when the viewer may read the mail of this thread without further ado."""
     return thread.deleted_at is None and (thread.owner_id == viewer.rep_id or thread.sharing == "company")

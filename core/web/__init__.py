@@ -102,6 +102,8 @@ def install(app: Flask, house: House) -> None:
     frame.install(app)
     of_threads = importlib.import_module(f"{__name__}.threads")
     app.jinja_env.globals.update(participants=of_threads.participants, has_remote_images=of_threads.has_remote_images, shows_images=of_threads.shows_images, author_of=of_threads.author_of)
+    of_rows = importlib.import_module(f"{__name__}.line")
+    app.jinja_env.globals.update(line=of_rows.line, row_words=of_rows.Words.of_reader)
     app.jinja_env.tests["has_preview"] = of_threads.has_preview
     for found in pkgutil.iter_modules(__path__):
         module = importlib.import_module(f"{__name__}.{found.name}")

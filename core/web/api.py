@@ -14,6 +14,7 @@ from werkzeug.routing import RequestRedirect
 
 from core.errors import BadInput, NotAllowed
 from core.house import House
+from core.store import disk
 from core.store.database import is_busy
 from core.store.visibility import Viewer
 from core.web import api_crm, api_house, api_mail, problem
@@ -101,6 +102,10 @@ def _on_http(error: HTTPException) -> Response:
 def _on_fault(error: Exception) -> Response:
     if isinstance(error, IntegrityError):  # two asked for the same at the same moment; the second was rolled back whole
         return problem.response_of(Problem(409, "Somebody entered the same at this moment; look at what is there and try again."))
+    kind = disk.kind_of(error)
+    if kind is not None:
+        log.warning("an API request could not be done: %s %s: %s", request.method, request.path, disk.cause_of(error))
+        return problem.response_of(Problem(503, problem.CANNOT_WRITE[kind], headers={"Retry-After": "60"}))
     if is_busy(error):
         return problem.response_of(Problem(503, "The database is busy just now; try again in a moment.", headers={"Retry-After": "2"}))
     log.exception("an API request failed: %s %s", request.method, request.path)

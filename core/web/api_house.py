@@ -25,7 +25,7 @@ from core.web.problem import Problem, missing
 
 # --- settings -----------------------------------------------------------------------------------------------------
 
-_ADDRESSES = {"mail_domain", "bcc_template", "forward_template", "mailbox"}  # the universal addresses are made of these
+_ADDRESSES = {"mail_domain", "bcc_template", "forward_template", "record_template", "mailbox"}  # drop addresses are made of these
 
 
 def _settings(now: Company) -> dict[str, Any]:
@@ -68,6 +68,9 @@ def _checked_policy(wanted: Mapping[str, Any]) -> dict[str, Any]:
         if options:
             raise BadInput("policy.options", N_("this policy has no options"))
         return {"name": policy.name, "options": {}}
+    unknown = next((name for name in options if name not in policy.options.model_fields), None)
+    if unknown is not None and policy.options.model_config.get("extra") != "allow":
+        raise BadInput(f"policy.options.{unknown}", N_("there is no such field"))
     try:
         return {"name": policy.name, "options": policy.options.model_validate(options).model_dump(mode="json")}
     except ValidationError as error:

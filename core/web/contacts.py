@@ -8,7 +8,7 @@ from flask import Blueprint, Response, abort, request, url_for
 from flask_babel import gettext as _
 
 from core.errors import BadInput
-from core.store import people
+from core.store import people, records
 from core.store.people import ContactView
 from core.web import hx
 from core.web.access import signed_in
@@ -28,7 +28,7 @@ def page() -> Response:
 def _list(status: int = 200, where: str = "", wrong: str = "") -> Response:
     q = request.args.get("q", "").strip()[:200]
     found = people.contacts(request.args.get("cursor") or None, 50, q=q or None)
-    names = {one.id: one.name for one in (people.get_organisation(i) for i in {c.organisation for c in found.items if c.organisation}) if one}
+    names = people.organisation_names(c.organisation for c in found.items if c.organisation)
     return hx.render("contacts/list.html", "contacts/list.html", status, found=found, q=q, organisations=names, where=where, wrong=wrong)
 
 
@@ -65,7 +65,7 @@ def _show(contact: ContactView, status: int = 200, where: str = "", wrong: str =
     others = [one for one in people.contacts(None, 9, q=asked).items if one.id != contact.id] if asked else []
     return hx.render(
         "contacts/page.html", "contacts/page.html", status, contact=contact, organisation=people.get_organisation(contact.organisation) if contact.organisation else None,
-        mail=people.contact_threads(viewer(), contact.id, request.args.get("cursor") or None, 30), records=people.contact_records(contact.id, house().seal),
+        mail=records.exchanges(viewer(), "contact", contact.id, request.args.get("cursor") or None), records=people.contact_records(contact.id, house().seal),
         asked=asked, others=others, where=where, wrong=wrong,
     )  # fmt: skip
 
@@ -102,7 +102,9 @@ def merge(contact_id: int) -> Response:
 @pages.post("/<int:contact_id>/delete")
 @signed_in
 def delete(contact_id: int) -> Response:
-    if not people.delete_contact(viewer(), contact_id):
+    token = people.delete_contact(viewer(), contact_id)
+    if token is None:
         abort(404)
-    hx.toast(_("The contact is deleted; the mail with it stays in the conversations."))
+    back = url_for("inbox.take_back", token=token, to=url_for("contacts.show", contact_id=contact_id))
+    hx.toast(_("The contact is deleted; the mail with it stays in the conversations."), back)
     return hx.redirect(url_for("contacts.page"))

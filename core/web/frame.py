@@ -6,6 +6,7 @@ import datetime as dt
 import functools
 import hashlib
 import json
+import logging
 import secrets
 import zoneinfo
 from pathlib import Path
@@ -20,18 +21,23 @@ from flask_babel import lazy_gettext as _l
 from flask_login import current_user
 from flask_wtf.csrf import CSRFError, generate_csrf
 from markupsafe import Markup, escape
+from peewee import DatabaseError
 from werkzeug.exceptions import HTTPException
 
 from core import reasons
 from core.errors import BadInput, NotAllowed, said
 from core.house import House
 from core.languages import LANGUAGES, TRANSLATIONS
-from core.store import drops, threads, visibility
+from core.reasons import N_
+from core.store import disk, drops, threads, visibility
+from core.store.database import is_busy
 from core.store.models import Rep
 from core.store.threads import Counts
 from core.store.visibility import Viewer, viewer_of
 from core.web import access, hx, refusals
 from core.web.reading import Rereader
+
+log = logging.getLogger("dropcopy.web")
 
 PAGE_POLICY = (
     "default-src 'self'; script-src 'nonce-{nonce}'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -438,6 +444,23 @@ def on_bad_input(error: BadInput) -> Any:
     return _error_page(422, _("That cannot be taken"), complaint(error))
 
 
+FULL = N_("The disk of this Dropcopy is full. Everything can be read as ever; mail that comes now is kept by its sender's server and comes again. Nothing was changed: try again when an admin has freed some space.")
+FAILED = N_("The disk of this Dropcopy gave an error, so nothing is written until it was proved sound. Everything can be read; mail that comes now is kept by its sender's server and comes again. An admin finds more in the log.")
+BUSY = N_("The database was busy for too long. Nothing was changed: try again in a moment.")
+
+
+def on_database_trouble(error: DatabaseError) -> Any:
+    """What cannot be written is said in a sentence, and the pages go on being read."""
+    kind = disk.kind_of(error)
+    if _wants_json() or (kind is None and not is_busy(error)):
+        raise error
+    log.warning("%s %s could not be done: %s", request.method, request.path, disk.cause_of(error))
+    text = {"full": FULL, "failed": FAILED, None: BUSY}[kind]
+    response = _error_page(503, _("Nothing can be written just now"), plain_gettext(text))
+    response.headers["Retry-After"] = "60"
+    return response
+
+
 # --- all together -------------------------------------------------------------------------------------------------
 
 
@@ -451,7 +474,7 @@ def install(app: Flask) -> None:
     app.jinja_env.globals.update(
         words=plain_gettext, typed=refusals.typed, ticked=refusals.ticked, asset=asset, sign=sign, csp_nonce=nonce, icon=icon, sentence=sentence, remedy=remedy, toasts=toasts, is_admin=is_admin, csrf=csrf_field, theme=_theme,
         density=_density, get_locale_name=_language, universal_addresses=universal_addresses, policy_words=policy_words, rail_counts=rail_counts, rail_here=rail_here,
-        live_version=lambda: visibility.live_version(viewer()),
+        cannot_write=disk.watch.anywhere, live_version=lambda: visibility.live_version(viewer()),
         KIND_ICONS=KIND_ICONS, KIND_NAMES=KIND_NAMES, KIND_PATHS=KIND_PATHS,
     )  # fmt: skip
     app.jinja_env.filters.update(
@@ -463,4 +486,5 @@ def install(app: Flask) -> None:
     app.register_error_handler(CSRFError, on_bad_csrf)
     app.register_error_handler(BadInput, on_bad_input)
     app.register_error_handler(NotAllowed, on_not_allowed)
+    app.register_error_handler(DatabaseError, on_database_trouble)
     app.context_processor(lambda: {"me": current_user})

@@ -12,8 +12,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from core import health
 from core.house import House
-from core.store import inbound, step_times
+from core.store import inbound, leases, step_times
 from core.store.models import Outcome, SourceInstance
 from core.web.access import public
 
@@ -34,13 +35,11 @@ def livez() -> Response:
 @pages.get("/readyz")
 @public
 def readyz() -> tuple[Response, int]:
-    """The databases answer and have their tables."""
-    try:
-        inbound.counts(_house().now())
-        Outcome.select(fn.COUNT(1)).limit(1).scalar()
-    except Exception:
-        return jsonify(ready=False, sentence="The database does not answer."), 503
-    return jsonify(ready=True), 200
+    """Mail can be taken and filed: the databases answer with the tables of this version, and a worker is there."""
+    found = health.readiness(_house())
+    troubles = [trouble for name in health.NEEDED if (trouble := found[name])]
+    checks = {name: trouble or "ok" for name, trouble in found.items()}
+    return jsonify(ready=not troubles, sentence=next(iter(troubles), ""), checks=checks), 503 if troubles else 200
 
 
 class _Numbers:
@@ -57,6 +56,7 @@ class _Numbers:
         yield states
         yield GaugeMetricFamily("dropcopy_inbound_accepted", "Inbound messages accepted so far.", value=counts["accepted"])
         yield GaugeMetricFamily("dropcopy_oldest_waiting_seconds", "Age of the oldest mail that waits.", value=counts["oldest_waiting_s"])
+        yield GaugeMetricFamily("dropcopy_workers", "Workers that were heard of within a minute.", value=leases.living_workers(self._house.now()))
         reasons = GaugeMetricFamily("dropcopy_inbound_reasons", "Inbound messages by state and reason.", labels=["state", "reason"])
         query = Outcome.select(Outcome.state, Outcome.reason, fn.COUNT(1)).where(Outcome.state != "logged").group_by(Outcome.state, Outcome.reason)
         for state, reason, number in query.tuples():

@@ -8,10 +8,9 @@ from flask import Blueprint, Response, abort, request, url_for
 from flask_babel import gettext as _
 
 from core.errors import BadInput
-from core.store import inbound, outcomes, reps, retention, strangers
-from core.store.company import beat
+from core.store import outcomes, reps, retention, strangers
 from core.store.database import write
-from core.store.models import Outcome, Rep, SenderAddress
+from core.store.models import Rep, SenderAddress
 from core.store.outcomes import InboundView
 from core.store.people import domain_of
 from core.store.reps import address_of
@@ -39,7 +38,8 @@ def page() -> Response:
     only = {"held": False, "strangers": True}.get(tab)
     found = outcomes.page(viewer(), state, reason, strangers=only, cursor=cursor, limit=50)
     listed = tab == "strangers"
-    context: dict[str, Any] = {"domains": outcomes.stranger_domains(50) if listed else [], "blocked": strangers.blocked() if listed else [], "reasons": outcomes.reasons_of(viewer(), state)}
+    reasons = [one for one in outcomes.reasons_of(viewer(), state) if tab != "held" or one[0] not in outcomes.STRANGERS]
+    context: dict[str, Any] = {"domains": outcomes.stranger_domains(50) if listed else [], "blocked": strangers.blocked() if listed else [], "reasons": reasons}
     return hx.render("held/page.html", "held/_list.html", found=found, tab=tab, reason=reason, **context)
 
 
@@ -89,9 +89,9 @@ def release(inbound_id: int) -> Response:
     except BadInput as error:
         return _show(view, 422, complaint(error))
     if done is None or not trusted or rep_id is None:
-        return _done(done, _("Released. It is logged within seconds."))
+        return _done(view, done, _("Released. It is logged within seconds."))
     _trust(rep_id, view.sender.lower())
-    return _done(done, _("Released. Mail from %(address)s is logged as theirs from now on, when it proves its sender.", address=view.sender))
+    return _done(view, done, _("Released. Mail from %(address)s is logged as theirs from now on, when it proves its sender.", address=view.sender))
 
 
 def _trust(rep_id: int, address: str) -> None:
@@ -114,27 +114,36 @@ def delete(inbound_id: int) -> Response:
     if not retention.remove(view.id):
         abort(404)
     hx.toast(_("The mail is deleted for good."))
-    return hx.redirect(url_for("held.page"))
+    return hx.redirect(_list_of(view))
 
 
 @pages.post("/inbound/<int:inbound_id>/retry")
 @signed_in
 def retry(inbound_id: int) -> Response:
-    return _done(outcomes.retry(viewer(), inbound_id), _("It is judged once more, by the rules of today."))
+    view = _inbound(inbound_id)
+    return _done(view, outcomes.retry(viewer(), inbound_id), _("It is judged once more, by the rules of today."))
 
 
 @pages.post("/inbound/<int:inbound_id>/claim")
 @signed_in
 def claim(inbound_id: int) -> Response:
-    return _done(outcomes.claim(viewer(), inbound_id), _("It is yours, and logged within seconds."))
+    view = outcomes.get(viewer(), inbound_id)
+    return _done(view, outcomes.claim(viewer(), inbound_id), _("It is yours, and logged within seconds."))
 
 
-def _done(view: InboundView | None, text: str) -> Response:
-    if view is None:
+def _done(view: InboundView | None, done: InboundView | None, text: str) -> Response:
+    """Go on in the list that the mail stood in."""
+    if done is None:
         abort(404)
     house().bell.ring()
     hx.toast(text)
-    return hx.redirect(url_for("held.page"))
+    return hx.redirect(_list_of(view) if view is not None else url_for("held.page"))
+
+
+def _list_of(view: InboundView) -> str:
+    """The tab in which a mail that did not get in is listed."""
+    tab = "ignored" if view.state == "ignored" else "strangers" if is_admin() and view.reason in outcomes.STRANGERS else None
+    return url_for("held.page", tab=tab)
 
 
 @pages.post("/inbound/<int:inbound_id>/dismiss")
@@ -142,15 +151,11 @@ def _done(view: InboundView | None, text: str) -> Response:
 def dismiss(inbound_id: int) -> Response:
     """Put a held mail aside: it moves to what was not accepted, and goes with that after its time."""
     view = _inbound(inbound_id)
-    if view.state != "held":
+    token = outcomes.put_aside(viewer(), view.id, me().name or me().email)
+    if token is None:
         abort(404)
-    with write():
-        note(viewer(), "mail-dismissed", f"inbound:{view.id}", now(), reason=view.reason)
-        Outcome.update(state="ignored", reason="dismissed", params={"who": me().name or me().email}).where(Outcome.inbound_id == view.id, Outcome.state == "held").execute()
-        beat(f"rep:{me().id}", *([f"rep:{view.rep_id}"] if view.rep_id else []))
-    inbound.put_aside(view.id, "dismissed")
-    hx.toast(_("Put aside. It stands under “Not accepted” until its time is over."))
-    return hx.redirect(url_for("held.page"))
+    hx.toast(_("Put aside. It stands under “Not accepted” until its time is over."), url_for("inbox.take_back", token=token))
+    return hx.redirect(_list_of(view))
 
 
 @pages.post("/held/block")

@@ -202,6 +202,9 @@ def take_back(token: str) -> Response:
         hx.toast(_("This cannot be undone any more."), kind="wrong")
     else:
         hx.toast(_("Undone."))
+    to = request.args.get("to", "")
+    if done is not None and access.is_local_path(to):  # what was taken back stands there; where the reader is may be gone
+        return hx.redirect(to)
     referrer = request.referrer or ""
     path = referrer.removeprefix(request.host_url.rstrip("/")) if referrer.startswith(request.host_url) else ""
     return hx.redirect(path if access.is_local_path(path) else url_for("inbox.page"))

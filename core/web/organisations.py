@@ -6,7 +6,7 @@ from flask import Blueprint, Response, abort, request, url_for
 from flask_babel import gettext as _
 
 from core.errors import BadInput
-from core.store import people
+from core.store import people, records
 from core.store.people import OrganisationView
 from core.web import hx
 from core.web.access import signed_in
@@ -56,7 +56,7 @@ def show(organisation_id: int) -> Response:
 def _show(organisation: OrganisationView, status: int = 200, where: str = "", wrong: str = "") -> Response:
     return hx.render(
         "organisations/page.html", "organisations/page.html", status, organisation=organisation, contacts=people.contacts(None, 100, organisation=organisation.id).items,
-        mail=people.organisation_threads(viewer(), organisation.id, request.args.get("cursor") or None, 30),
+        mail=records.exchanges(viewer(), "organisation", organisation.id, request.args.get("cursor") or None),
         records=people.organisation_records(organisation.id, house().seal), where=where, wrong=wrong,
     )  # fmt: skip
 
@@ -77,7 +77,9 @@ def change(organisation_id: int) -> Response:
 @pages.post("/<int:organisation_id>/delete")
 @signed_in
 def delete(organisation_id: int) -> Response:
-    if not people.delete_organisation(viewer(), organisation_id):
+    token = people.delete_organisation(viewer(), organisation_id)
+    if token is None:
         abort(404)
-    hx.toast(_("The organisation is deleted; its people, records and mail stay."))
+    back = url_for("inbox.take_back", token=token, to=url_for("organisations.show", organisation_id=organisation_id))
+    hx.toast(_("The organisation is deleted; its people, records and mail stay."), back)
     return hx.redirect(url_for("organisations.page"))

@@ -24,6 +24,11 @@ class Problem(Exception):
 
 NOT_HERE = "There is nothing here: it never existed, was deleted, or is not for you."
 
+CANNOT_WRITE = {
+    "full": "The disk is full, so nothing can be written just now; nothing was changed. Reading works: try again when there is room.",
+    "failed": "The disk gave an error, so nothing is written until it was proved sound. Reading works: try again in a moment.",
+}
+
 
 def missing() -> Problem:
     """The one answer for what does not exist and for what may not be seen."""

@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from core.errors import BadInput
-from core.store import drops, links, people, records, threads, undo
+from core.store import drops, links, people, records, removals, threads, undo
 from core.store.company import company
 from core.store.links import Conflict
 from core.store.models import Contact, Rep
@@ -99,11 +99,11 @@ def show(noun: str, record_id: int) -> Response:
 def _show(noun: str, record_id: int, status_code: int = 200, where: str = "", wrong: str = "", question: Any = None) -> Response:
     record = _record(noun, record_id)
     asked = request.args.get("find", "").strip()[:200]
-    contacts = [one for one in (people.get_contact(ident) for ident in record.contacts[:100]) if one]
+    contacts = people.some_contacts(record.contacts[:100])
     return hx.render(
         "records/page.html", "records/page.html", status_code, noun=noun, kind=KINDS[noun], record=record, contacts=contacts,
         organisation=people.get_organisation(record.organisation) if record.organisation else None,
-        owner=Rep.get_or_none(Rep.id == record.owner) if record.owner else None, mail=records.threads(viewer(), record_id, request.args.get("cursor") or None, 30),
+        owner=Rep.get_or_none(Rep.id == record.owner) if record.owner else None, mail=records.exchanges(viewer(), KINDS[noun], record_id, request.args.get("cursor") or None),
         earlier=records.eligible_earlier_threads(viewer(), record_id, 10) if record.status == "open" else [], history=records.history(record_id),
         statuses=STATUSES[KINDS[noun]], code=qr("mailto:" + record.bcc_address), grace=company().grace_days, where=where, wrong=wrong, question=question,
         asked=asked, hits=_own_hits(asked) if asked else None, **_words(),
@@ -129,9 +129,11 @@ def change(noun: str, record_id: int) -> Response:
 @pages.post(f"/{NOUN}/<int:record_id>/delete")
 @signed_in
 def delete(noun: str, record_id: int) -> Response:
-    if not records.delete(viewer(), KINDS[noun], record_id):
+    token = removals.delete_record(viewer(), KINDS[noun], record_id)
+    if token is None:
         abort(404)
-    hx.toast(_("Deleted. Its mail stays in the conversations, and its address goes on working."))
+    back = url_for("inbox.take_back", token=token, to=url_for("records.show", noun=noun, record_id=record_id))
+    hx.toast(_("Deleted. Its mail stays in the conversations, and its address goes on working."), back)
     return hx.redirect(url_for("records.page", noun=noun))
 
 

@@ -138,7 +138,7 @@ def delete(thread_id: int) -> Response:
     token = threads.delete_thread(viewer(), thread_id)
     if token is None:
         abort(404)
-    hx.toast(_("The conversation is deleted, from every record too. The same mail does not come back by itself."), url_for("inbox.take_back", token=token))
+    hx.toast(_("The conversation is deleted, from every record too. The same mail does not come back by itself."), url_for("inbox.take_back", token=token, to=url_for("threads.page", thread_id=thread_id)))
     return hx.redirect(url_for("inbox.page"))
 
 
@@ -150,7 +150,8 @@ def split(thread_id: int) -> Response:
     made = threads.split(viewer(), ids)
     if made is None:
         abort(404)
-    hx.toast(_("The mail stands in a conversation of its own now. Records were not copied: link it where it belongs."), url_for("inbox.take_back", token=made[1]))
+    back = url_for("inbox.take_back", token=made[1], to=url_for("threads.page", thread_id=thread_id))
+    hx.toast(_("The mail stands in a conversation of its own now. Records were not copied: link it where it belongs."), back)
     return hx.redirect(url_for("threads.page", thread_id=made[0]))
 
 
@@ -161,7 +162,7 @@ def delete_message(message_id: int) -> Response:
     token = threads.delete_message(viewer(), message_id)
     if token is None:
         abort(404)
-    hx.toast(_("The mail is deleted, from every record too."), url_for("inbox.take_back", token=token))
+    hx.toast(_("The mail is deleted, from every record too."), url_for("inbox.take_back", token=token, to=url_for("threads.page", thread_id=found.thread_id)))
     left = threads.row(viewer(), found.thread_id) is not None
     return hx.redirect(url_for("threads.page", thread_id=found.thread_id) if left else url_for("inbox.page"))
 

@@ -996,7 +996,7 @@ def _refusal(refused: Refused) -> str:
     if refused.permanent:
         code = {"too-large": "552 5.3.4", "unknown-recipient": "550 5.1.1"}.get(refused.code, "550 5.7.1")
     else:
-        code = {"disk-full": "452 4.3.1"}.get(refused.code, "451 4.3.0")
+        code = {"disk-full": "451 4.3.1"}.get(refused.code, "451 4.3.0")
     text = "".join(letter if letter.isprintable() else "?" for letter in sentence(refused.code, refused.params))
     return f"{code} {text[:300]}"
 

@@ -438,6 +438,9 @@ def test_settings_change_by_the_keys_that_are_given(house):
     is_problem(house.eve("PATCH", "/settings", {"message_limit": 1}), 422, "message_limit")
     is_problem(house.eve("PATCH", "/settings", {"nonsense": 1}), 422, "nonsense")
     is_problem(house.eve("PATCH", "/settings", {"policy": {"name": "guess"}}), 422, "policy.name")
+    is_problem(house.eve("PATCH", "/settings", {"policy": {"name": "recent-open", "options": {"numbr": 3}}}), 422, "policy.options.numbr")
+    is_problem(house.eve("PATCH", "/settings", {"record_template": "deals@{domain}"}), 422, "record_template")
+    is_problem(house.eve("PATCH", "/settings", {"internal_domains": ["sales.example", "no domain"]}), 422, "internal_domains")
     is_problem(house.eve("PATCH", "/settings", {"attachment_limit": 2097152, "slug": "not a slug"}), 422, "slug")
     assert house.eve.get("/settings") == changed.json
 

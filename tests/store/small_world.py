@@ -24,7 +24,7 @@ from core.store.models import (
     Trace,
 )
 from core.store.seal import Seal
-from core.store.visibility import Viewer, viewer_of
+from core.store.visibility import Viewer, reader_of, viewer_of
 
 START = dt.datetime(2026, 3, 2, 9, 0, tzinfo=dt.UTC)
 
@@ -109,7 +109,8 @@ class World:
 
     def policy_link(self, thread: int, record: int, kind: str = "deal") -> int:
         row = Link.create(
-            thread=thread, target=f"{kind}:{record}", kind=kind, record=record, made_by="policy:single-open", reason="only-open", created_at=self.now
+            thread=thread, target=f"{kind}:{record}", kind=kind, record=record, made_by="policy:single-open", reason="only-open", created_at=self.now,
+            reader=reader_of(*Thread.select(Thread.owner, Thread.sharing).where(Thread.id == thread).tuples().first()),
         )  # fmt: skip
         threads.refresh_row(thread)
         return int(row.id)

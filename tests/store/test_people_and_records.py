@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from core.errors import BadInput
-from core.store import links, people, records, threads, undo
+from core.store import filing, links, people, records, threads, undo
 from core.store.company import change_company
-from core.store.database import connected
+from core.store.database import connected, write
 from core.store.models import Contact, ContactAddress, Participant, Record, RecordContact, Thread
 from core.store.visibility import Viewer
 from tests.store.small_world import World
@@ -208,3 +208,68 @@ def test_a_record_s_page_shows_readable_mail_only(company):
         links.link(viewer, mail.thread_id, "deal", deal)
     assert [row.subject for row in records.threads(ana, deal).items] == ["bo@sales.example company", "ana@sales.example private"]
     assert [row.subject for row in records.threads(eve, deal).items] == ["bo@sales.example company"]
+
+
+def test_copies_of_one_exchange_stand_below_the_newest_on_whichever_page_they_are(company):
+    world, ana = company
+    bo = world.rep("bo")
+    deal = world.record("Deal")
+
+    def logged(viewer: Viewer, conversation: str) -> int:
+        mail = world.mail(viewer, sharing="company")
+        Thread.update(conversation_id=conversation).where(Thread.id == mail.thread_id).execute()
+        links.link(viewer, mail.thread_id, "deal", deal)
+        return int(mail.thread_id)
+
+    oldest, alone, split, copied, newest = logged(bo, "one"), logged(ana, "two"), logged(ana, "one"), logged(bo, "one"), logged(ana, "one")
+    pages, cursor = [], None
+    while True:
+        page = records.exchanges(ana, "deal", deal, cursor, 1)
+        pages.append([(one.row.id, [copy.id for copy in one.copies]) for one in page.items])
+        if (cursor := page.next) is None:
+            break
+    # What Ana split off is no copy of her own thread, and Bo's copies are hers already.
+    assert pages == [[(newest, [copied, oldest])], [(split, [])], [(alone, [])]]
+    assert [[one.row.id for one in records.exchanges(ana, "deal", deal).items]] == [[newest, split, alone]]
+
+
+def test_the_page_of_a_record_is_the_same_whether_its_threads_are_sorted_or_walked(company, monkeypatch):
+    world, ana = company
+    bo = world.rep("bo")
+    deal, other = world.record("Deal"), world.record("Other")
+    for number in range(12):
+        mail = world.mail((ana, bo)[number % 2], subject=str(number), sharing=("private", "company")[number // 2 % 2])
+        viewer = (ana, bo)[number % 2]
+        links.link(viewer, mail.thread_id, "deal", other if number in (3, 4) else deal)
+    sorted_ones = [row.subject for row in records.threads(ana, deal).items]
+    monkeypatch.setattr(records, "_FEW", 3)
+    assert [row.subject for row in records.threads(ana, deal).items] == sorted_ones == ["11", "10", "8", "7", "6", "2", "0"]
+    first = records.threads(ana, deal, None, 4)
+    assert [row.subject for row in (*first.items, *records.threads(ana, deal, first.next, 4).items)] == sorted_ones
+
+
+def test_links_follow_who_may_read_their_thread(company):
+    """They are found by it; a link that says otherwise than its thread would hide mail from a record's page."""
+    world, ana = company
+    bo = world.rep("bo")
+    cy = world.contact("Cy")
+    deal = world.record("Deal")
+    first, second = world.mail(ana, contact=cy), world.mail(ana, contact=cy)
+    links.link(ana, first.thread_id, "contact", cy)
+    links.link(ana, first.thread_id, "deal", deal)
+
+    def seen(viewer: Viewer) -> set[int]:
+        return {row.id for row in records.threads(viewer, deal).items} | {row.id for row in people.contact_threads(viewer, cy).items}
+
+    assert (seen(ana), seen(bo)) == ({first.thread_id}, set())
+    token = threads.set_sharing(ana, first.thread_id, "company")
+    assert seen(bo) == {first.thread_id}
+    added = world.mail(ana, thread=first.thread_id, contact=cy)
+    split, _undo = threads.split(ana, [added.id])
+    assert seen(bo) == {first.thread_id, split}, "what is split off is shared as it was"
+    undo.take_back(ana, token)
+    assert seen(bo) == {split}
+    with write():
+        filing.merge_threads(second.thread_id, split)
+    assert seen(bo) == set(), "a thread that another one is joined to has the other's sharing"
+    assert seen(ana) == {first.thread_id, second.thread_id}

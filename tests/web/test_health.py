@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from core.store import inbound
+from core.store import inbound, leases
 from core.store.database import connected, main_db
 from core.store.models import Outcome, SourceInstance
 from tests.web.world import World
@@ -65,7 +67,66 @@ def test_no_word_of_a_mail_and_no_address_stands_in_the_metrics(world: World, ma
     assert "offer" not in text.lower()
 
 
-def test_ready_means_that_the_tables_are_there(world: World) -> None:
+@pytest.fixture
+def worker(world: World) -> Iterator[None]:
+    """A worker that has just said that it is there."""
+    with connected():
+        leases.worker_lives("w1", world.house.now(), 60)
+    yield
+    with connected():
+        leases.worker_left("w1")
+
+
+def checks(world: World) -> dict[str, str]:
+    """What is not as it should be."""
+    return {name: said for name, said in world.app.test_client().get("/readyz").json["checks"].items() if said != "ok"}
+
+
+def test_without_a_worker_that_was_heard_of_nothing_is_ready(world: World, worker: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = world.app.test_client()
+    assert client.get("/readyz").json == {"ready": True, "sentence": "", "checks": dict.fromkeys(("database", "disk", "tables", "workers", "queue"), "ok")}
+    assert numbers(world)["dropcopy_workers",] == 1
+    with connected():
+        leases.worker_lives("w1", world.house.now() - dt.timedelta(seconds=61), 60)
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json["ready"]) == (503, False)
+    assert list(checks(world)) == ["workers"]
+    assert answer.json["sentence"] == answer.json["checks"]["workers"]
+    assert numbers(world)["dropcopy_workers",] == 0
+    with connected():
+        leases.worker_lives("w2", world.house.now(), 60)
+        assert leases.living_workers(world.house.now()) == 1
+        leases.worker_left("w2")
+        assert leases.living_workers(world.house.now()) == 0
+
+
+@pytest.mark.parametrize("change", ["DELETE FROM migrations_main", "INSERT INTO migrations_main (name, applied) VALUES ('9999_of_tomorrow', '2030-01-01')"])
+def test_tables_of_another_version_are_not_ready(world: World, worker: None, change: str) -> None:
+    with connected():
+        before = main_db.execute_sql("SELECT * FROM migrations_main").fetchall()
+        main_db.execute_sql(change)
+    try:
+        assert list(checks(world)) == ["tables"]
+        assert world.app.test_client().get("/readyz").status_code == 503
+    finally:
+        with connected():
+            main_db.execute_sql("DELETE FROM migrations_main")
+            for row in before:
+                main_db.execute_sql(f"INSERT INTO migrations_main VALUES ({', '.join('?' * len(row))})", row)
+    assert checks(world) == {}
+
+
+def test_a_queue_that_is_away_is_told_and_stops_nothing(world: World, worker: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone() -> int:
+        raise OSError("redis://user:secret@host")
+
+    monkeypatch.setattr(world.house.bell.huey, "pending_count", gone)
+    answer = world.app.test_client().get("/readyz")
+    assert (answer.status_code, list(checks(world))) == (200, ["queue"])
+    assert "secret" not in answer.text
+
+
+def test_ready_means_that_the_tables_are_there(world: World, worker: None) -> None:
     client = world.app.test_client()
     assert (client.get("/readyz").status_code, client.get("/readyz").json["ready"]) == (200, True)
     with connected():

@@ -51,7 +51,7 @@ def test_each_accepted_recipient_gets_its_own_answer(world: World) -> None:
     "intake, mail, answer",
     [
         (MemoryIntake(before=trouble(RuntimeError("secret"))), MAIL, "451 4.3.0"),
-        (MemoryIntake(before=refusal("disk-full", permanent=False)), MAIL, "452 4.3.1"),
+        (MemoryIntake(before=refusal("disk-full", permanent=False)), MAIL, "451 4.3.1"),
         (MemoryIntake(message_limit=10), MAIL, "552 5.3.4"),
         (MemoryIntake(), b"Received: x\r\n" * 60 + MAIL, "554 5.4.6"),
         (MemoryIntake(), b"", "554 5.6.0"),

@@ -158,7 +158,7 @@ def test_an_address_is_looked_up_once_a_second_at_most() -> None:
         (trouble(RuntimeError("secret detail")), "451 4.3.0"),
         (trouble(OSError(5, "I/O error")), "451 4.3.0"),
         (refusal("intake-trouble", permanent=False), "451 4.3.0"),
-        (refusal("disk-full", permanent=False), "452 4.3.1"),
+        (refusal("disk-full", permanent=False), "451 4.3.1"),
         (refusal("too-large", limit="20 MB"), "552 5.3.4 The mail is larger than the limit of 20 MB."),
         (refusal("unknown-recipient", address="drop@crm.example\r\n250 OK"), "550 5.1.1"),
         (refusal("a-code-of-a-plugin"), "550 5.7.1"),
@@ -313,7 +313,7 @@ def test_what_a_mail_took_is_given_back_however_it_ends(monkeypatch: pytest.Monk
                 client.says(*ENVELOPE, b"DATA\r\n")
                 client.send(b"x" * 2_000_000)
         with admitted(world) as client:
-            assert [client.deliver(b"y" * 2_400_000 + b"\r\n")[:3] for _ in range(6)] == ["451", "452", "250", "250", "250", "250"]
+            assert [client.deliver(b"y" * 2_400_000 + b"\r\n")[:3] for _ in range(6)] == ["451", "451", "250", "250", "250", "250"]
             assert [client.deliver(b"z" * 3_000_000 + b"\r\n")[:3] for _ in range(3)] == ["552"] * 3
             assert [client.deliver(b"small\r\n" * 10_000)[:3] for _ in range(50)] == ["250"] * 50
 

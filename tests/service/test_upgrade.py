@@ -1,0 +1,64 @@
+"""A new version starts on the folder of the one before, with mail that was kept and not filed yet: nothing is lost or doubled."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.running import Running
+
+# What each script after the first has changed, taken back: newest first.
+BACK = {
+    "0002_readers_of_links": """
+        DROP INDEX link_contact_id_reader; DROP INDEX link_organisation_id_reader; DROP INDEX link_record_id_reader;
+        ALTER TABLE link DROP COLUMN reader;
+        CREATE INDEX link_contact_id ON link (contact_id); CREATE INDEX link_organisation_id ON link (organisation_id); CREATE INDEX link_record_id ON link (record_id);
+    """,
+}
+SCRIPTS = Path(__file__).parent.parent.parent / "core" / "store" / "migrations" / "main"
+
+
+def first_version_s(path: Path) -> None:
+    """Turn main.db into one that the first version has written."""
+    with closing(sqlite3.connect(path)) as base:
+        for script, text in BACK.items():
+            base.executescript(text)
+            base.execute("DELETE FROM migrations_main WHERE name = ?", (script,))
+        base.commit()
+        assert base.execute("SELECT name FROM migrations_main").fetchall() == [("0001_start",)]
+
+
+def test_every_script_can_be_taken_back_here() -> None:
+    assert [*BACK] == sorted((path.stem for path in SCRIPTS.glob("[0-9]*.py") if path.stem != "0001_start"), reverse=True)
+
+
+@pytest.mark.timeout(200)
+def test_mail_that_waits_while_a_new_version_is_installed_is_filed_by_it(tmp_path: Path) -> None:
+    with Running(tmp_path, parts=("receive", "worker")) as house:
+        house.send(house.mail("Before", message_id="<before@sales.example>"))
+        house.send(house.mail("Private before", sender="Ben <ben@sales.example>", message_id="<private@sales.example>"), sender="ben@sales.example")
+        house.until(lambda: house.status()["logged"] == 2)
+        house.kill("worker")
+        for number in range(20):
+            house.send(house.mail(f"Waiting {number}", message_id=f"<waiting-{number}@sales.example>"))
+        house.end("receive")
+        first_version_s(tmp_path / "data" / "main.db")
+
+        for part in ("receive", "worker", "web"):
+            house.start(part)
+        house.wait_ready()
+        house.send(house.mail("After", message_id="<after@sales.example>"))
+        house.until(lambda: house.status()["logged"] == 23, 60)
+        house.until(lambda: house.get("/readyz")[0] == 200)
+        house.command("status", "--check")  # ends with 1 when something has no partner
+        with closing(sqlite3.connect(tmp_path / "data" / "main.db")) as base:
+            logged = Counter(row[0] for row in base.execute("SELECT message_id FROM message"))
+        assert set(logged.values()) == {1}
+        assert len(logged) == 23
+        assert [path.name.partition("-")[0] for path in (tmp_path / "data" / "backups").iterdir()] == ["main"]
+        on_the_deal = {thread["subject"] for thread in house.api("/deals/1/threads?limit=100")["items"]}
+        assert on_the_deal == {"Before", "After", *(f"Waiting {number}" for number in range(20))}, "what Ben logged as private stays his"
