@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import gc
+import hashlib
 import statistics
 import tempfile
 import time
@@ -38,6 +39,7 @@ from core.types import AuthResult, Envelope, Judgement, LinkCase, Reading
 NOW = dt.datetime(2026, 11, 20, 10, tzinfo=dt.UTC)
 REPS, CONTACTS = 50, 2000
 A_THREAD = 3  # mails
+TEXT = "Here is the offer for the chairs that we talked about last week. " * 12
 _PORTION = 20_000
 
 
@@ -75,41 +77,55 @@ def fill(number: int) -> None:
 
 
 def _rows(low: int, high: int, rep: int, start: int) -> Iterator[tuple[str, list[Any]]]:
-    # Ids far from those that the filed mails get.
+    # Ids far from those that the filed mails get. Each thread has its links, its chips and a snippet, as filing leaves them.
     mails = range(low, high)
     heads = [n for n in mails if n % A_THREAD == 0]
     owner = {n: rep + (n // A_THREAD) % REPS for n in mails}
     thread = {n: n // A_THREAD + 1 for n in mails}
+    person = {n: (n // A_THREAD) % CONTACTS for n in mails}
     at = {n: start + n * 20_000_000 for n in mails}
+    chips = '[{"kind":"deal","title":"Deal %d","id":%d},{"kind":"contact","title":"Person %d","id":%d}]'
     yield (
         "INSERT INTO thread (id, owner_id, conversation_id, sharing, subject, base_subject, started_at, last_at, waiting_reason, message_count, who, snippet,"
-        " chips, linked, has_attachment, badge, unread) VALUES (?, ?, ?, 'private', ?, ?, ?, ?, '', 3, 'Person', 'Hello', '[]', 1, 0, 'dkim', 1)",
-        [(thread[n], owner[n], f"conv{n}", f"Offer {n % 5000}", f"offer {n % 5000}", at[n], at[n]) for n in heads],
+        " chips, linked, has_attachment, badge, unread) VALUES (?, ?, ?, 'private', ?, ?, ?, ?, '', 3, 'Person', ?, ?, 1, 0, 'dkim', 1)",
+        [
+            (thread[n], owner[n], _hash(n)[:24], f"Offer {n % 5000}", f"offer {n % 5000}", at[n], at[n], TEXT[:200], chips % (person[n], person[n] + 1, person[n], person[n] + 1))
+            for n in heads
+        ],
     )
     yield ("INSERT INTO thread_id (owner_id, message_id, thread_id) VALUES (?, ?, ?)", [(owner[n], f"old{n}@sales.example", thread[n]) for n in mails])
     yield (
         "INSERT INTO message (id, inbound_id, thread_id, owner_id, dedupe_key, message_id, from_address, date, subject, text, safe_html, checks, defects,"
         " decision, joined_by, fact, record_ids, sha256, size) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'Offer', ?, '', '[]', '[]', 'pass', '', '{}', '[]', ?, 4000)",
-        [(n + 1, n + 1, thread[n], owner[n], f"key{n}", f"old{n}@sales.example", "rep0@sales.example", at[n], "Hello " * 20, f"{n:064d}") for n in mails],
+        [(n + 1, n + 1, thread[n], owner[n], _hash(n), f"old{n}@sales.example", "rep0@sales.example", at[n], TEXT[:800], f"{n:064d}") for n in mails],
     )
     yield (
-        "INSERT INTO participant (message_id, role, address, name) VALUES (?, ?, ?, ?)",
-        [(n + 1, role, address, "Person") for n in mails for role, address in (("from", "rep0@sales.example"), ("to", f"p{n % CONTACTS}@c.example"))],
+        "INSERT INTO participant (message_id, role, address, name, contact_id) VALUES (?, ?, ?, 'Person', ?)",
+        [
+            one
+            for n in mails
+            for one in ((n + 1, "from", f"rep{owner[n] - rep}@sales.example", None), (n + 1, "to", f"p{person[n]}@c{person[n] % 300}.example", person[n] + 1))
+        ],
     )
-    yield (
-        "INSERT INTO link (thread_id, target, kind, contact_id, made_by, policy_version, reason, params, created_at, reader)"
-        " VALUES (?, ?, 'contact', ?, 'policy:single-open', '1', 'thread-contact', '{}', ?, ?)",
-        [(thread[n], f"contact:{1 + (n // A_THREAD) % CONTACTS}", 1 + (n // A_THREAD) % CONTACTS, at[n], owner[n]) for n in heads],
-    )
+    for kind, column in (("contact", "contact_id"), ("deal", "record_id")):
+        yield (
+            f"INSERT INTO link (thread_id, target, kind, {column}, made_by, policy_version, reason, params, created_at, reader)"
+            " VALUES (?, ?, ?, ?, 'policy:single-open', '1', 'thread-contact', '{}', ?, ?)",
+            [(thread[n], f"{kind}:{person[n] + 1}", kind, person[n] + 1, at[n], owner[n]) for n in heads],
+        )
     yield (
         "INSERT INTO outcome (inbound_id, state, reason, params, source, received_at, decided_at, rcpt_to, size, sender, sender_domain, subject, decision, rule,"
-        " message_id) VALUES (?, 'logged', 'logged', '{}', 'smtp', ?, ?, '[]', 4000, 'rep0@sales.example', 'sales.example', 'Offer', 'pass', '', ?)",
-        [(n + 1, at[n], at[n], f"old{n}@sales.example") for n in mails],
+        " message_id, rep_id, thread_id) VALUES (?, 'logged', 'logged', '{}', 'smtp', ?, ?, '[]', 4000, ?, 'sales.example', 'Offer', 'pass', '', ?, ?, ?)",
+        [(n + 1, at[n], at[n], f"rep{owner[n] - rep}@sales.example", f"old{n}@sales.example", owner[n], thread[n]) for n in mails],
     )
     yield (
         "INSERT INTO search (rowid, subject, names, body, files, access) VALUES (?, ?, ?, ?, '', ?)",
-        [(n + 1, f"offer {n % 5000}", f"person p{n % CONTACTS}", f"hello chairs word{n % 30000}", f"o{owner[n]}") for n in mails],
+        [(n + 1, f"offer {n % 5000}", f"person p{person[n]}", f"hello chairs word{n % 30000}", f"o{owner[n]}") for n in mails],
     )
+
+
+def _hash(n: int) -> str:
+    return hashlib.sha256(str(n).encode()).hexdigest()
 
 
 def mails(number: int, stored: int) -> list[Reading]:
@@ -120,10 +136,9 @@ def mails(number: int, stored: int) -> list[Reading]:
         rep = (old // A_THREAD) % REPS
         person = (old // A_THREAD) % CONTACTS
         answer = f"In-Reply-To: <old{old}@sales.example>\r\nReferences: <older{old}@c.example> <old{old}@sales.example>\r\n" if n % 3 else ""
-        text = "Dear customer,\r\n\r\n" + "Here is the offer for the chairs that we talked about last week. " * 12
         raw = (
             f"From: Rep <rep{rep}@sales.example>\r\nTo: Person <p{person}@c{person % 300}.example>\r\nSubject: Re: Offer {old % 5000}\r\n{answer}"
-            f"Date: Fri, 20 Nov 2026 09:00:00 +0000\r\nMessage-ID: <fresh{n}@sales.example>\r\n\r\n{text}{n}\r\n"
+            f"Date: Fri, 20 Nov 2026 09:00:00 +0000\r\nMessage-ID: <fresh{n}@sales.example>\r\n\r\nDear customer,\r\n\r\n{TEXT}{n}\r\n"
         ).encode()
         email = parse(raw)
         check = AuthResult("dkim", "pass", "sales.example", True, "dkim-pass", "s1")

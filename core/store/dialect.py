@@ -23,6 +23,10 @@ PATIENCE = 2.0  # seconds that one search may take
 _MOST_WORDS = 16_000  # PostgreSQL keeps no positions beyond 16 383
 _STEPS = 20_000  # SQLite's steps between two looks at the clock: about a millisecond
 
+# Each filed mail is a small index of its own first. Merging eight of a size in place of four writes each word half as often;
+# only thirty-two of a size, which merging by portions never lets come, would be merged at once while others wait.
+_MERGING = {"automerge": 8, "crisismerge": 32}
+
 _COLUMNS = ("subject", "names", "body", "files")
 _WEIGHTS = {"subject": "A", "names": "B", "files": "C", "body": "D"}
 
@@ -51,6 +55,10 @@ def create_search() -> None:
             "CREATE VIRTUAL TABLE IF NOT EXISTS search USING fts5"
             "(subject, names, body, files, access, tokenize = \"unicode61 remove_diacritics 0 categories 'L* N* Co Mn Mc'\")"
         )
+        known = dict(main_db.execute_sql("SELECT k, v FROM search_config").fetchall())
+        for name, value in _MERGING.items():
+            if known.get(name) != value:
+                main_db.execute_sql("INSERT INTO search (search, rank) VALUES (?, ?)", (name, value))
         return
     main_db.execute_sql("CREATE TABLE IF NOT EXISTS search (message_id bigint PRIMARY KEY, document tsvector NOT NULL)")
     main_db.execute_sql("CREATE INDEX IF NOT EXISTS search_document ON search USING gin (document)")

@@ -257,7 +257,7 @@ class Thread(_Main):
     id = _IdField()
     owner = ForeignKeyField(Rep, backref="threads", on_delete="CASCADE", index=False)
     conversation_id = TextField(index=True)
-    split_from = ForeignKeyField("self", null=True, on_delete="SET NULL")
+    split_from = ForeignKeyField("self", null=True, on_delete="SET NULL", index=False)
     sharing = TextField(default="private")
     subject = TextField(default="")
     base_subject = TextField(default="")
@@ -280,7 +280,6 @@ class Thread(_Main):
             (("owner", "last_at", "id"), False),
             (("sharing", "last_at", "id"), False),
             (("owner", "base_subject"), False),
-            (("owner", "waiting"), False),
             (("owner", "unread"), False),
         )
 
@@ -310,11 +309,12 @@ class ThreadId(_Main):
     """Every name (id, Exchange conversation) that a thread's mails carry or quote, also ids never seen; one thread an owner and name."""
 
     owner = ForeignKeyField(Rep, on_delete="CASCADE", index=False)
-    message_id = TextField(index=True)
+    message_id = TextField()
     thread = ForeignKeyField(Thread, on_delete="CASCADE", index=True)
 
     class Meta:
-        primary_key = CompositeKey("owner", "message_id")
+        # The name first: one index finds what an owner holds of it, and what everybody holds.
+        primary_key = CompositeKey("message_id", "owner")
 
 
 class Message(_Main):
@@ -325,7 +325,7 @@ class Message(_Main):
     thread = ForeignKeyField(Thread, backref="messages", on_delete="CASCADE", index=False)
     owner = ForeignKeyField(Rep, on_delete="CASCADE", index=False)
     dedupe_key = TextField()
-    message_id = TextField(null=True, index=True)
+    message_id = TextField(null=True)
     from_name = TextField(null=True)
     from_address = TextField(default="")
     date = MomentField()  # the house's time of the mail
@@ -354,7 +354,7 @@ class Participant(_Main):
     role = TextField()  # from to cc bcc original
     address = TextField(index=True)
     name = TextField(null=True)
-    contact = ForeignKeyField(Contact, null=True, on_delete="SET NULL", index=True)
+    contact = ForeignKeyField(Contact, null=True, on_delete="SET NULL", index=False)
 
 
 class Attachment(_Main):
@@ -394,7 +394,7 @@ class Link(_Main):
     reader = BigIntegerField(default=0, constraints=[SQL("DEFAULT 0")])
 
     class Meta:
-        indexes = ((("thread", "target"), True), (("contact", "reader"), False), (("organisation", "reader"), False), (("record", "reader"), False))
+        indexes = ((("thread", "target"), True),)
 
 
 class Candidate(_Main):
@@ -431,7 +431,7 @@ class Outcome(_Main):
     decision = TextField(default="")
     rep = ForeignKeyField(Rep, null=True, on_delete="SET NULL", index=False)
     rule = TextField(default="")
-    thread = ForeignKeyField(Thread, null=True, on_delete="SET NULL", index=True)
+    thread = ForeignKeyField(Thread, null=True, on_delete="SET NULL", index=False)
     duplicate_of = BigIntegerField(null=True)
     size = IntegerField(default=0)
 
@@ -439,7 +439,6 @@ class Outcome(_Main):
         indexes = (
             (("state", "reason"), False),
             (("rep", "inbound_id"), False),
-            (("rep", "state", "reason"), False),
             (("sender", "inbound_id"), False),
         )
 
@@ -584,6 +583,21 @@ class Undo(_Main):
     act = TextField()
     facts = JsonField(default=dict)
     at = MomentField()
+
+
+# What is often NULL is indexed where it is set: a row of NULL answers no question, and would cost each filed mail a page.
+for _set, *_columns in (
+    (Link.contact, Link.contact, Link.reader), (Link.organisation, Link.organisation, Link.reader), (Link.record, Link.record, Link.reader),
+    (Participant.contact, Participant.contact), (Thread.waiting, Thread.owner, Thread.waiting), (Thread.split_from, Thread.split_from),
+    (Outcome.thread, Outcome.thread),
+):  # fmt: skip
+    _set.model.add_index(_set.model.index(*_columns, where=_set.is_null(False)))
+
+
+# What did not get in, as the index of a rep's says it: a database uses a partial index for the very words of its condition only.
+NOT_LOGGED = Outcome.state != SQL("'logged'")
+NOT_LOGGED_SQL = "state <> 'logged'"
+Outcome.add_index(Outcome.index(Outcome.rep, Outcome.state, Outcome.reason, where=NOT_LOGGED))
 
 
 INTAKE_MODELS = [Raw, Inbound]

@@ -26,7 +26,7 @@ from core.store import dialect, inbound, undo
 from core.store.company import beat
 from core.store.database import write
 from core.store.fields import UTC, from_micros
-from core.store.models import Audit, Inbound, Outcome, Rep, SenderAddress, Thread, Trace
+from core.store.models import NOT_LOGGED, Audit, Inbound, Outcome, Rep, SenderAddress, Thread, Trace
 from core.store.paging import Page, cursor_of, read_cursor, sensible
 from core.store.visibility import Viewer, beat_thread, demand, is_id, note, visible
 from core.types import Envelope
@@ -140,6 +140,8 @@ def page(
     condition = Outcome.inbound_id < edge
     if state is not None:
         condition &= Outcome.state == state
+    if state in DID_NOT_GET_IN:
+        condition &= NOT_LOGGED
     if reason is not None:
         condition &= Outcome.reason == reason
     if message_id is not None:
@@ -392,5 +394,5 @@ def waiting_number(viewer: Viewer) -> int:
 
 def reasons_of(viewer: Viewer, state: str) -> Sequence[tuple[str, int]]:
     """The reasons of a state that did not get in, with their numbers, for the filter above the list."""
-    query = Outcome.select(Outcome.reason, fn.COUNT(1)).where(_own(viewer) & (Outcome.state == state)).group_by(Outcome.reason)
+    query = Outcome.select(Outcome.reason, fn.COUNT(1)).where(_own(viewer) & (Outcome.state == state) & NOT_LOGGED).group_by(Outcome.reason)
     return [(reason, int(number)) for reason, number in query.tuples()]

@@ -17,6 +17,7 @@ from core.store.database import write
 from core.store.fields import UTC, to_micros
 from core.store.links import CandidateView, LinkView
 from core.store.models import (
+    NOT_LOGGED_SQL,
     Attachment,
     Audit,
     Link,
@@ -185,7 +186,7 @@ def counts(viewer: Viewer) -> Counts:
     Every page asks this, so each number is answered by walking nothing but what is counted.
     """
     mine = viewer.rep_id
-    own_mail: tuple[str, tuple[Any, ...]] = ("TRUE", ()) if viewer.is_admin else ("rep_id = ?", (mine,))
+    own_mail: tuple[str, tuple[Any, ...]] = ("TRUE", ()) if viewer.is_admin else (f"rep_id = ? AND {NOT_LOGGED_SQL}", (mine,))
     choosing: tuple[str, tuple[Any, ...]] = ("owner_id IN (SELECT id FROM rep)", ()) if viewer.is_admin else ("owner_id = ?", (mine,))
     unknown = f"reason IN ({plain.marks(STRANGERS)})"
     unread, waiting, held, ignored, strangers = _bounded(
@@ -445,10 +446,11 @@ def refresh_row(thread_id: int) -> None:
     ids = [mail[0] for mail in mails]
     attached = plain.row(f"SELECT 1 FROM attachment WHERE message_id IN ({plain.marks(ids)}) AND NOT inline LIMIT 1", *ids) is not None
     plain.do(
-        "UPDATE thread SET message_count = ?, chips = ?, linked = ?, last_at = ?, snippet = ?, who = ?, badge = ?, has_attachment = ?,"
-        f" unread = {_UNREAD.format('?')} WHERE id = ?",
-        *values, newest[1], _snippet(newest[2], newest[3]), _who(ids, mails), _badge(newest[6], newest[7]), attached, newest[1], thread_id,
+        "UPDATE thread SET message_count = ?, chips = ?, linked = ?, last_at = ?, snippet = ?, who = ?, badge = ?, has_attachment = ? WHERE id = ?",
+        *values, newest[1], _snippet(newest[2], newest[3]), _who(ids, mails), _badge(newest[6], newest[7]), attached, thread_id,
     )  # fmt: skip
+    # By itself and only when it turns: SQLite writes the index of a column that is set, also to what it was.
+    plain.do(f"UPDATE thread SET unread = NOT unread WHERE id = ? AND unread <> ({_UNREAD.format('thread.last_at')})", thread_id)
 
 
 def _snippet(text: str, forward: str | None) -> str:

@@ -13,6 +13,22 @@ from tests.running import Running
 
 # What each script after the first has changed, taken back: newest first.
 BACK = {
+    "0003_fewer_pages": """
+        ALTER TABLE thread_id RENAME TO thread_id_new;
+        CREATE TABLE thread_id (
+            owner_id INTEGER NOT NULL, message_id TEXT NOT NULL, thread_id INTEGER NOT NULL, PRIMARY KEY (owner_id, message_id),
+            FOREIGN KEY (owner_id) REFERENCES rep (id) ON DELETE CASCADE, FOREIGN KEY (thread_id) REFERENCES thread (id) ON DELETE CASCADE
+        );
+        INSERT INTO thread_id SELECT owner_id, message_id, thread_id FROM thread_id_new;
+        DROP TABLE thread_id_new;
+        CREATE INDEX thread_id_message_id ON thread_id (message_id); CREATE INDEX thread_id_thread_id ON thread_id (thread_id);
+        DROP INDEX participant_contact_id; CREATE INDEX participant_contact_id ON participant (contact_id);
+        DROP INDEX thread_owner_id_waiting; CREATE INDEX thread_owner_id_waiting ON thread (owner_id, waiting);
+        DROP INDEX thread_split_from_id; CREATE INDEX thread_split_from_id ON thread (split_from_id);
+        DROP INDEX outcome_thread_id; CREATE INDEX outcome_thread_id ON outcome (thread_id);
+        DROP INDEX outcome_rep_id_state_reason; CREATE INDEX outcome_rep_id_state_reason ON outcome (rep_id, state, reason);
+        CREATE INDEX message_message_id ON message (message_id);
+    """,
     "0002_readers_of_links": """
         DROP INDEX link_contact_id_reader; DROP INDEX link_organisation_id_reader; DROP INDEX link_record_id_reader;
         ALTER TABLE link DROP COLUMN reader;

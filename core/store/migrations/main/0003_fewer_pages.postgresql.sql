@@ -1,0 +1,14 @@
+ALTER TABLE "thread_id" DROP CONSTRAINT "thread_id_pkey";
+DROP INDEX "thread_id_message_id";
+ALTER TABLE "thread_id" ADD PRIMARY KEY ("message_id", "owner_id");
+DROP INDEX "message_message_id";
+DROP INDEX "participant_contact_id";
+CREATE INDEX "participant_contact_id" ON "participant" ("contact_id") WHERE ("contact_id" IS NOT NULL);
+DROP INDEX "thread_owner_id_waiting";
+CREATE INDEX "thread_owner_id_waiting" ON "thread" ("owner_id", "waiting") WHERE ("waiting" IS NOT NULL);
+DROP INDEX "thread_split_from_id";
+CREATE INDEX "thread_split_from_id" ON "thread" ("split_from_id") WHERE ("split_from_id" IS NOT NULL);
+DROP INDEX "outcome_thread_id";
+CREATE INDEX "outcome_thread_id" ON "outcome" ("thread_id") WHERE ("thread_id" IS NOT NULL);
+DROP INDEX "outcome_rep_id_state_reason";
+CREATE INDEX "outcome_rep_id_state_reason" ON "outcome" ("rep_id", "state", "reason") WHERE ("state" != 'logged');

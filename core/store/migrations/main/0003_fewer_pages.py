@@ -1,0 +1,9 @@
+"""A filed mail touches fewer pages: one index over the names of mails in place of two, none that nothing asks, and no rows of NULL in others."""
+
+from typing import Any
+
+from core.store.migrate import run_text_beside
+
+
+def up(migrator: Any, db: Any) -> None:
+    run_text_beside(__file__, db)
