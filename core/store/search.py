@@ -101,7 +101,8 @@ class Text:
 class Fact:
     """A condition in plain SQL: over t and s, or (`of_mail`) over a mail m.
 
-    few  the threads that meet it, as a question of the index: where they are few a search may begin with them
+    few     the threads that meet it, as a question of the index: where they are few a search may begin with them
+    thread  what the row of a thread with such a mail shows, as a condition over t without parameters: it spares looking at the mails of others
     """
 
     sql: str
@@ -109,6 +110,7 @@ class Fact:
     shown: str
     of_mail: bool = False
     few: str = ""
+    thread: str = ""
 
 
 @dataclass(frozen=True)
@@ -248,7 +250,8 @@ def _column(reader: _Reader, name: str, value: str) -> Node | None:
 def _has(reader: _Reader, name: str, value: str) -> Node | None:
     shown = f"has:{value.lower()}"
     if value.lower() in ("attachment", "attachments", "file"):
-        return Fact("EXISTS (SELECT 1 FROM attachment a WHERE a.message_id = m.id)", (), shown, of_mail=True)
+        held = "EXISTS (SELECT 1 FROM attachment a WHERE a.message_id = m.id AND NOT a.inline)"  # as the paper clip of a row has it
+        return Fact(held, (), shown, of_mail=True, thread="t.has_attachment")
     if value.lower() == "link":
         return Fact("EXISTS (SELECT 1 FROM link l WHERE l.thread_id = t.id AND l.removed_at IS NULL)", (), shown)
     return None
@@ -267,7 +270,12 @@ def _date(reader: _Reader, name: str, value: str) -> Node | None:
     if day is None or not 1970 <= day.year <= 9000:
         return None
     start = to_micros(dt.datetime(day.year, day.month, day.day, tzinfo=reader.zone).astimezone(dt.UTC))
-    return Fact(f"m.date {'>=' if name == 'after' else '<'} ?", (start,), f"{name}:{day}", of_mail=True)
+    return _written(name == "after", start, f"{name}:{day}")
+
+
+def _written(after: bool, moment: int, shown: str) -> Fact:
+    """Mails of this moment and later, or before it. A thread is listed at its newest mail."""
+    return Fact(f"m.date {'>=' if after else '<'} ?", (moment,), shown, of_mail=True, thread=f"t.last_at >= {moment:d}" if after else "")
 
 
 _AGE = re.compile(r"(\d{1,4})([dwmy])")
@@ -280,7 +288,7 @@ def _age(reader: _Reader, name: str, value: str) -> Node | None:
         return None
     days = min(int(found[1]) * _DAYS[found[2]], 20_000)
     moment = max(to_micros(reader.now - dt.timedelta(days=days)), 0)
-    return Fact(f"m.date {'<' if name == 'older_than' else '>='} ?", (moment,), f"{name}:{value.lower()}", of_mail=True)
+    return _written(name == "newer_than", moment, f"{name}:{value.lower()}")
 
 
 _IS = {
@@ -479,7 +487,8 @@ def condition_of_mails(viewer: Viewer, query: Query, thread_ids: Sequence[int] =
     mails = _mails_of(thread_ids) if asks_for_text(query) else {}
     sql = _Sql(viewer, mails)
     asked = tuple(part for part in query.of_mail if not isinstance(part, Not))
-    parts = [_SOME_MAIL.format(sql.write(Every(asked)))] if asked else []
+    parts = [part.thread for part in asked if isinstance(part, Fact) and part.thread]
+    parts += [_SOME_MAIL.format(sql.write(Every(asked)))] if asked else []
     for part in query.of_mail:
         if isinstance(part, Not):
             excluded = _wanted(part.part)

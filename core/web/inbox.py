@@ -22,8 +22,8 @@ from core.web.refusals import number, numbers
 
 pages = Blueprint("inbox", __name__)
 
-PAGE = 50
-PAGES = 10  # that an address brings back at once
+PAGE = 30  # rows at once: more than a screen holds; the next ones come when the reader nears the end
+PAGES = 15  # that an address brings back at once
 
 
 def _tabs() -> list[tuple[str, str]]:
@@ -52,7 +52,7 @@ def page() -> Response:
     found = _pages(place, cursor, 1 if cursor else shown)
     newest = max((_place_of(row) for row in found.items), default=(0, 0))
     return hx.render(
-        "inbox/page.html", "inbox/_more.html" if cursor else "inbox/_list.html", found=found, tabs=_tabs(), newest=f"{newest[0]}-{newest[1]}", cursor=cursor, counts=rail_counts(),
+        "inbox/page.html", "inbox/_more.html" if cursor else "inbox/_list.html", found=found, tabs=_tabs(), newest=f"{newest[0]}-{newest[1]}", cursor=cursor, counts=rail_counts(), most=PAGES,
         asks_for_held=search.asks_for_held(viewer(), place["q"]), shown=shown, **place
     )  # fmt: skip
 
@@ -101,7 +101,7 @@ def _back() -> str:
 @pages.get("/inbox/<int:thread_id>/link-item")
 @signed_in
 def link_item(thread_id: int) -> Response:
-    """The field of "Link item" in a row, asked for when it is opened: fifty of them would double the page."""
+    """The field of "Link item" in a row, asked for when it is opened: one in each row would double the page."""
     row = threads.row(viewer(), thread_id)
     if row is None:
         abort(404)

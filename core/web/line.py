@@ -1,4 +1,4 @@
-"""One row of the inbox, drawn in plain Python: fifty of them make the page, and in a template each would cost five times as much.
+"""One row of the inbox, drawn in plain Python: a page holds many, and in a template each would cost five times as much.
 
 Everything that comes from outside passes through `escape`; everything else here is ours. What can be done with a row stands
 once in the page (inbox/_acts.html) and is put beside each row by the script; icons are drawn by the style sheet.
