@@ -124,6 +124,25 @@ def test_a_changed_slug_keeps_the_old_address_for_the_grace_period(any_store: Wo
     assert not back.retired
 
 
+def test_a_new_domain_changes_the_address_of_each_record_and_keeps_the_old_one_for_the_grace_period(any_store: World) -> None:
+    given(any_store)
+    load(copy.deepcopy(FILE), NOW)
+    drops.give_addresses(any_store.seal, any_store.now)
+    seen, other = (row.id for row in Record.select().order_by(Record.id).limit(2))
+    before = drops.record_addresses([seen, other], any_store.seal)
+    assert set(before) == {seen, other}
+    company_settings.change_company({"mail_domain": "mail.example"})
+    company_settings.forget_cache()
+    later = any_store.now + dt.timedelta(days=200)
+    after = drops.record_address(seen, any_store.seal, later)
+    assert after.endswith("@mail.example")
+    assert drops.record_address(seen, any_store.seal, later) == after, "only once"
+    assert drops.record_addresses([seen, other], any_store.seal) == {seen: after}
+    assert [drops.find(before[ident], any_store.seal, later).record_id for ident in (seen, other)] == [seen, other]
+    assert drops.find(before[seen], any_store.seal, later + dt.timedelta(days=91)) is None
+    assert drops.find(before[other], any_store.seal, later + dt.timedelta(days=91)) is not None, "nobody has seen a new one yet"
+
+
 # --- load ---------------------------------------------------------------------------------------------------------
 
 

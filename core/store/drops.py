@@ -17,6 +17,7 @@ from core.store.seal import Seal, fresh_token
 from core.types import Drop
 
 MOST_LOOKED_UP = 600  # addresses of one mail
+_GAP = "0token0"  # letters that every template takes
 
 
 def normal(address: str) -> str:
@@ -146,11 +147,22 @@ def universal_rows(seal: Seal) -> list[dict[str, object]]:
 
 
 def record_address(record_id: int, seal: Seal, now: dt.datetime) -> str:
-    """The unguessable address of a record; made when it has none yet."""
+    """The unguessable address of a record, as the settings have it now; made when it has none yet.
+
+    After a change of the domain or the template it is a new one, and the one before works for the grace period from here on:
+    until somebody sees the new one, people can only use the old.
+    """
     row = _living_of(record_id)
-    if row is not None:
-        return seal.open(row.sealed)
-    return _fresh(record_id, seal, now)
+    if row is None:
+        return _fresh(record_id, seal, now)
+    address = seal.open(row.sealed)
+    return address if _of_today(address, company()) else rotate(record_id, seal, now)
+
+
+def _of_today(address: str, settings: Company) -> bool:
+    """True when the template of today makes such an address."""
+    before, _, after = _write_out("record_template", settings, _GAP).partition(_GAP)
+    return address.startswith(before) and address.endswith(after)
 
 
 def give_addresses(seal: Seal, now: dt.datetime) -> None:
@@ -164,9 +176,11 @@ def give_addresses(seal: Seal, now: dt.datetime) -> None:
 
 
 def record_addresses(record_ids: list[int], seal: Seal) -> dict[int, str]:
-    """The living addresses of many records in one query."""
+    """The addresses of many records in one query; those that have none, or one of a former template, are left to `record_address`."""
+    settings = company()
     rows = DropAddress.select(DropAddress.record, DropAddress.sealed).where(DropAddress.record.in_(record_ids), DropAddress.retired_at.is_null()).tuples()
-    return {record_id: seal.open(sealed) for record_id, sealed in rows}
+    opened = {record_id: seal.open(sealed) for record_id, sealed in rows}
+    return {record_id: address for record_id, address in opened.items() if _of_today(address, settings)}
 
 
 def _living_of(record_id: int) -> DropAddress | None:
