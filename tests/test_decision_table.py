@@ -147,6 +147,11 @@ class Table:
         self.add("a group", "hold", own.sign(self.mail(f"team: ana@{home};")), dns)
         self.add("an empty From", "hold", own.sign(make_mail("")), dns)
         self.add("a bare return in the header", "hold bare-cr-in-header", own.sign(self.mail(headers=["X-Note: a\rFrom: x@y.example"])), dns)
+        lf = own.sign(self.mail(headers=["X-Note: a"])).replace(b"X-Note: a\r\n", b"X-Note: a\nX-More: b\r\n")
+        self.add("a bare line feed in the header", "hold bare-lf-in-header", lf, dns)
+        self.add("a bare line feed in a mailbox", "pass aligned-dkim", lf, dns, source="imap", client_ip=None, helo=None, mail_from=None)
+        self.add("line feeds alone, as a program stored it", "pass aligned-dkim", signed.replace(b"\r\n", b"\n"), dns)
+        self.add("a second From field with a blank before its colon, first of all", "hold", f"From : x@{self.other}\r\n".encode() + signed, dns)
         self.add("NUL in the header", "hold nul-in-header", own.sign(self.mail(headers=["X-Note: a\0b"])), dns)
         for field in ("Subject", "To", "Date", "Message-ID", "Reply-To", "Content-Type"):
             twice = signed if field != "Reply-To" else own.sign(self.mail(headers=[f"Reply-To: a@{home}"]))

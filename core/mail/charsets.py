@@ -21,22 +21,34 @@ iso2022_jp_ext iso2022_jp iso2022_jp_2 iso2022_jp_3 iso2022_jp_2004 iso2022_kr
 # What senders write -> what they mean; the first codec that fits strictly serves. WHATWG Encoding section 4.2 in spirit.
 _LATIN = ("utf-8", "cp1252")
 _MEANT: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("ascii", "us-ascii", "iso8859-1", "iso-8859-1", "latin1", "latin-1", "l1", "ansi_x3.4-1968", "8bit", "7bit"), _LATIN),
-    **dict.fromkeys(("gb2312", "gbk", "x-gbk", "cp936", "ms936", "windows-936", "iso-gb2312", "gb_2312-80", "euc-cn", "chinese", "gb18030"), ("gb18030",)),
-    **dict.fromkeys(("shift_jis", "shift-jis", "x-sjis", "sjis", "ms_kanji", "windows-31j", "x-ms-cp932", "cp932", "cp943c"), ("cp932",)),
+    **dict.fromkeys(("ascii", "us-ascii", "iso8859-1", "iso-8859-1", "latin1", "latin-1", "l1", "ansi_x3.4-1968", "ansi", "usascii", "8bit", "7bit"), _LATIN),
+    **dict.fromkeys(("gb2312", "gbk", "x-gbk", "cp936", "ms936", "iso-gb2312", "gb_2312-80", "gb_2312", "iso-ir-58", "csgb2312", "csiso58gb231280", "euc-cn", "chinese", "gb18030", "gb18030-2022"), ("gb18030",)),
+    **dict.fromkeys(("shift_jis", "shift-jis", "x-sjis", "sjis", "ms_kanji", "windows-31j", "ms-cp932", "ms932", "csshiftjis", "cp932", "cp943c"), ("cp932",)),
     **dict.fromkeys(("iso-2022-jp", "iso2022-jp", "csiso2022jp", "iso-2022-jp-ms", "cp50220", "cp50221"), ("iso2022_jp_ext", "iso2022_jp_2004", "cp932", "utf-8")),
     **dict.fromkeys(
-        ("ks_c_5601-1987", "ks_c_5601", "ks-c-5601-1987", "ksc5601", "ksc_5601", "euc-kr", "euckr", "korean", "windows-949", "uhc", "cp949"), ("cp949",)
+        ("ks_c_5601-1987", "ks_c_5601", "ks-c-5601-1987", "ksc5601", "ksc_5601", "euc-kr", "euckr", "cseuckr", "korean", "iso-ir-149", "csksc56011987", "ks_c_5601-1989", "uhc", "cp949"), ("cp949",)
     ),
-    **dict.fromkeys(("big5", "chinesebig5", "big5-eten", "cn-big5", "x-x-big5", "big5-hkscs", "big5hkscs"), ("big5hkscs", "cp950")),
-    **dict.fromkeys(("iso-8859-8-i", "iso-8859-8-e", "iso8859-8-i", "visual", "logical", "hebrew"), ("iso8859-8",)),
-    **dict.fromkeys(("x-mac-cyrillic", "x-mac-ukrainian", "mac-ukrainian"), ("mac-cyrillic",)),
-    **dict.fromkeys(("x-mac-roman", "macintosh", "mac", "x-macroman"), ("mac-roman",)),
-    **dict.fromkeys(("unicode-1-1-utf-7", "utf7", "utf-7", "x-unicode-2-0-utf-7"), ("utf-7",)),
-    **dict.fromkeys(("utf8", "utf-8", "unicode-1-1-utf-8", "utf-8-mac", "utf8mb4", "x-utf-8"), ("utf-8",)),
-    **dict.fromkeys(("windows-874", "x-windows-874", "iso-8859-11", "tis-620", "tis620"), ("cp874", "iso8859-11")),
-    **dict.fromkeys(("utf16", "utf-16", "ucs-2", "iso-10646-ucs-2", "unicode"), ("utf-16",)),
+    **dict.fromkeys(("big5", "chinesebig5", "big5-eten", "cn-big5", "x-x-big5", "csbig5", "big5-hkscs", "big5hkscs"), ("big5hkscs", "cp950")),
+    **dict.fromkeys(("visual", "logical", "hebrew", "csiso88598i", "csiso88598e"), ("iso8859-8",)),
+    **dict.fromkeys(("csiso88596i", "csiso88596e"), ("iso8859-6",)),
+    **dict.fromkeys(("koi", "koi8"), ("koi8-r",)),
+    "koi8-ru": ("koi8-u",),
+    "sun_eu_greek": ("iso8859-7",),
+    "csisolatin9": ("iso8859-15",),
+    "cseucpkdfmtjapanese": ("euc_jp",),
+    "shift_jisx0213": ("shift_jis_2004",),
+    "mac-ukrainian": ("mac-cyrillic",),
+    **dict.fromkeys(("mac-ce", "mac-centraleurroman", "mac-centraleurope"), ("mac-latin2",)),
+    "mac-icelandic": ("mac-iceland",),
+    "mac-japanese": ("cp932",),
+    **dict.fromkeys(("macintosh", "csmacintosh", "mac", "macroman"), ("mac-roman",)),
+    **dict.fromkeys(("unicode-1-1-utf-7", "utf7", "utf-7", "unicode-2-0-utf-7"), ("utf-7",)),
+    **dict.fromkeys(("utf8", "utf-8", "unicode-1-1-utf-8", "unicode11utf8", "unicode20utf8", "utf-8-mac", "utf-8-sig", "utf8-sig", "utf8mb4"), ("utf-8",)),
+    **dict.fromkeys(("cp874", "iso8859-11", "tis-620", "tis620"), ("cp874", "iso8859-11")),
+    **dict.fromkeys(("utf16", "utf-16", "ucs-2", "iso-10646-ucs-2", "csunicode", "unicode"), ("utf-16",)),
     **dict.fromkeys(("utf32", "utf-32", "ucs-4", "iso-10646-ucs-4"), ("utf-32",)),
+    "unicodefeff": ("utf-16-le",),
+    "unicodefffe": ("utf-16-be",),
     **dict.fromkeys(("hz-gb-2312", "hz"), ("hz",)),
 }
 
@@ -51,6 +63,8 @@ def _allowed() -> dict[str, str]:
 
 _ALLOWED = _allowed()
 _LABEL = re.compile(r"[a-z0-9][a-z0-9_.:+-]{0,59}")
+_CODE_PAGE = re.compile(r"(?:windows|win|cp|ibm|dos)[-_]?(?:cp)?(\d{3,5})(?:\Z|:)")
+_ISO_8859 = re.compile(r"iso[-_]?8859[-_]?(\d{1,2})(?:-[ei])?")
 _C1 = {0x80 + i: char for i, char in enumerate("€\x81‚ƒ„…†‡ˆ‰Š‹Œ\x8dŽ\x8f\x90‘’“”•–—˜™š›œ\x9džŸ")}
 _ESCAPED = ("utf-7", "hz", "iso2022", "utf-16", "utf-32")  # plain ASCII bytes may mean something else here
 _cache: dict[str, tuple[str, ...]] = {}
@@ -76,16 +90,28 @@ def _look_up(label: str) -> tuple[str, ...]:
     if match is None:
         return ()
     name = match[0]
+    if name not in _MEANT:
+        name = _usual(name)
     if name in _MEANT:
         return _MEANT[name]
     try:
-        canonical = codecs.lookup(name.replace("windows-", "cp").replace("cp-", "cp").replace("x-mac-", "mac-")).name
+        canonical = codecs.lookup(name).name
     except (LookupError, ValueError):
         return ()
     known = _ALLOWED.get(canonical)
     if known is None:
         return ()
     return _MEANT.get(known, _LATIN if known in ("ascii", "iso8859-1") else (known,))
+
+
+def _usual(name: str) -> str:
+    """The usual form of a label: `x-` of private ones gone, code pages as cp1252, ISO 8859 as iso8859-2 whatever its direction (RFC 1556)."""
+    name = name.removeprefix("x-")
+    page = _CODE_PAGE.match(name)
+    if page is not None:
+        return f"cp{page[1]}"
+    iso = _ISO_8859.fullmatch(name)
+    return f"iso8859-{iso[1]}" if iso is not None else name
 
 
 def windows_1252(data: bytes) -> str:

@@ -18,6 +18,8 @@ _ZONES = {
 }
 _COMMENT = re.compile(r"\([^()]{0,200}\)")
 _TIME = re.compile(r"(?<!\d)(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:[.,]\d{1,9})?)?[ \t]{0,3}(am|pm)?(?=z|[^a-z\d]|$)", re.IGNORECASE)
+# "10.00.00", as some programs of countries with that habit wrote it; only where no time with colons stands.
+_DOTTED = re.compile(r"(?<![\d.])(\d{1,2})\.(\d{2})(?:\.(\d{2}))?()(?![\d.])")
 _ISO_DAY = re.compile(r"(?<!\d)(\d{4})-(\d{1,2})-(\d{1,2})(?!\d)")
 _OFFSET = re.compile(r"(?<![\d:])([+-])[ ]?(\d{1,2}):?(\d{2})(?!\d)")
 _HOURS = re.compile(r"(?:gmt|utc)[ ]?([+-])(\d{1,2})(?![\d:])", re.IGNORECASE)
@@ -32,7 +34,7 @@ def read_date(value: bytes | str) -> dt.datetime | None:
     """
     text = value[: MAX_DATE * 2].decode("latin-1") if isinstance(value, bytes) else value
     text = _COMMENT.sub(" ", text[:MAX_DATE]).replace("\t", " ").strip()
-    time = _TIME.search(text)
+    time = _TIME.search(text) or _DOTTED.search(text)
     if time is None:
         time_of_day, before, after = (0, 0, 0), text, ""
     else:

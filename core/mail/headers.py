@@ -118,11 +118,16 @@ def _skip_envelope(raw: bytes, start: int, end: int) -> int:
     pos = start
     if raw.startswith(b"\xef\xbb\xbf", pos):
         pos += 3
-    if raw.startswith((b"From ", b">From "), pos):
+    if raw.startswith((b"From ", b">From "), pos) and is_envelope_line(raw[pos : _next_line(raw, pos, end)]):
         pos = _next_line(raw, pos, end)
     while pos < end and raw[pos] in b" \t" and raw[pos : pos + 200].strip():
         pos = _next_line(raw, pos, end)
     return pos
+
+
+def is_envelope_line(line: bytes) -> bool:
+    """True for the line with which an mbox file begins a mail. `From :` is a From field with a blank before its colon (RFC 5322 4.5)."""
+    return line.startswith((b"From ", b">From ")) and not line[5:].lstrip(b" \t").startswith(b":")
 
 
 def _next_line(raw: bytes, pos: int, end: int) -> int:
@@ -356,7 +361,7 @@ def _pairs(text: str) -> Iterable[tuple[str, str]]:
             stop = text.find(";", pos)
             stop = size if stop < 0 else stop
             value = text[pos:stop].strip()
-            if "(" in value and " (" in value:
+            if value.endswith(")") and " (" in value:  # a comment; `a (1).pdf` is a name that nobody quoted
                 value = value.partition(" (")[0].rstrip()
             pos = stop + 1
         yield name, value

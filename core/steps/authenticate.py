@@ -68,6 +68,11 @@ class _Case:
         return self.envelope.source == "imap"
 
     @property
+    def handed_over(self) -> bool:
+        """It came by SMTP or LMTP, where only CR LF ends a line (RFC 5321 2.3.8); mailboxes and files may store lines as they like."""
+        return self.envelope.source in ("smtp", "lmtp")
+
+    @property
     def spf_known(self) -> bool:
         return any(
             check.method in ("spf", "dmarc") and check.reason not in ("spf-not-checked", "trusted-without-domain")
@@ -149,7 +154,7 @@ def _by_structure(identity: Identity, defects: Sequence[str], case: _Case) -> Ju
         return case.verdict("hold", identity.reason or "no-from")
     for defect in defects:
         code, _, field = defect.partition(":")
-        if code in _AMBIGUOUS:
+        if code in _AMBIGUOUS or (code == "bare-lf-in-header" and case.handed_over):
             return case.verdict("hold", code, field=field)
     return None
 
@@ -170,7 +175,8 @@ def _by_pass(case: _Case) -> Judgement | None:
 def _by_trouble(case: _Case) -> Judgement | None:
     """Retry only what could still become a pass: trouble of a stranger's domain is the stranger's."""
     for check in case.checks:
-        own = check.by == "us" and (check.aligned or check.reason == "check-failed")
+        sealer = check.reason == "arc-dns-trouble" and check.domain is not None  # a trusted one, whose word could count
+        own = check.by == "us" and (check.aligned or sealer or check.reason == "check-failed")
         provider = case.envelope.source == "webhook" and check.by != "us" and (check.aligned or check.domain is None)
         if check.result == "temperror" and (own or provider):
             return case.verdict("retry", "auth-dns-trouble", domain=check.domain or case.sender)

@@ -15,8 +15,9 @@ from dkim.util import InvalidTagValueList, parse_tag_value
 
 from core.hookspecs import hookimpl
 from core.mail.authres import as_auth_results, read_results
+from core.mail.headers import fields
 from core.types import AuthResult, Check, Dns, DnsTrouble, Envelope, Message
-from plugins.checks.dkim import KEY_BITS, MAX_EXPONENT, MAX_KEY_RECORD, decode_key, relaxed_body, rsa_size, simple_body
+from plugins.checks.dkim import KEY_BITS, MAX_EXPONENT, MAX_KEY_RECORD, decode_key, read_tags, relaxed_body, rsa_size, simple_body
 
 MAX_SEALS = 10  # RFC 8617 4.2.1 allows 50; each costs two RSA operations and a body hash
 MAX_FIELD = 8_192  # bytes of one field of a seal
@@ -67,13 +68,15 @@ def check(message: Message, envelope: Envelope, dns: Dns, now: dt.datetime) -> l
     """Nothing without listed sealers; else the chain's result and, from a listed sealer, what it found."""
     if not message.trust.arc_sealers:
         return []
+    trusted = {name.strip().lower().removesuffix(".") for name in message.trust.arc_sealers}
     try:
         verdict, seals = validate(message.raw, dns)
     except DnsTrouble:
-        return [AuthResult("arc", "temperror", reason="arc-dns-trouble")]
+        # The domain is named, and the mail waits for it, only where the chain could still count: nobody else's DNS is worth a second try.
+        claimed = _claimed_sealer(message.raw)
+        return [AuthResult("arc", "temperror", claimed if claimed in trusted else None, reason="arc-dns-trouble")]
     if verdict != "pass" or not seals:
         return [AuthResult("arc", verdict, reason=f"arc-{verdict}" if verdict in ("fail", "none") else "arc-fail")]
-    trusted = {name.strip().lower().removesuffix(".") for name in message.trust.arc_sealers}
     newest = _sealer(seals[0])
     if newest not in trusted:
         return [AuthResult("arc", "pass", newest, reason="arc-not-trusted", params={"domain": newest})]
@@ -88,6 +91,17 @@ def check(message: Message, envelope: Envelope, dns: Dns, now: dt.datetime) -> l
 
 def _sealer(seal: dict[str, Any]) -> str:
     return bytes(seal["as-domain"]).decode("ascii", "replace").lower()
+
+
+def _claimed_sealer(raw: bytes) -> str:
+    """The d= of the seal with the highest number, as it says; "" when there is none that can be read."""
+    seals: list[tuple[int, str]] = []
+    for name, value in fields(raw):
+        if name.lower() == "arc-seal" and len(value) <= MAX_FIELD:
+            tags = read_tags(value) or {}
+            if tags.get(b"i", b"").isdigit():
+                seals.append((int(tags[b"i"][:3]), tags.get(b"d", b"").decode("ascii", "replace").lower()))
+    return max(seals, default=(0, ""))[1]
 
 
 @hookimpl

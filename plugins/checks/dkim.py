@@ -28,6 +28,7 @@ from nacl.signing import VerifyKey
 
 from core.hookspecs import hookimpl
 from core.mail.alignment import aligned, ascii_domain, pinned
+from core.mail.headers import is_envelope_line
 from core.reasons import N_
 from core.types import AuthResult, Check, Dns, DnsTrouble, Envelope, Message
 
@@ -125,7 +126,7 @@ def _read_fields(head: bytes) -> list[tuple[bytes, bytes]]:
                 raise Verdict("permerror", "dkim-header-malformed")
             pieces.append(line)
             continue
-        if number == 0 and line.startswith(b"From "):  # the envelope line of an mbox file
+        if number == 0 and line.startswith(b"From ") and is_envelope_line(line):
             continue
         if name:
             fields.append((name, b"\r\n".join(pieces) + b"\r\n"))

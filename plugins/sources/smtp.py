@@ -12,6 +12,7 @@ import collections
 import ipaddress
 import itertools
 import os
+import re
 import resource
 import socket
 import ssl
@@ -376,11 +377,14 @@ class Incoming:
         return slow
 
 
+_BLANK_LINE = re.compile(rb"\n\r?\n")  # bare line feeds too: a body must not be taken for the header
+_RECEIVED = re.compile(rb"(?:\A|\n)received[ \t]*:", re.IGNORECASE)
+
+
 def hops(raw: bytes) -> int:
     """How many Received fields the header block has, looked for in its first megabyte."""
-    end = raw.find(b"\r\n\r\n", 0, HEADER)
-    header = raw[: end if end >= 0 else HEADER].lower()
-    return header.count(b"\nreceived:") + header.startswith(b"received:")
+    blank = _BLANK_LINE.search(raw, 0, HEADER)
+    return sum(1 for _ in _RECEIVED.finditer(raw, 0, blank.start() if blank else HEADER))
 
 
 # --- one connection ---------------------------------------------------------------------------------------------------

@@ -88,6 +88,18 @@ def test_dns_trouble_is_temporary(mail: bytes, sealer: Signer) -> None:
     assert [found.result for found in arc.check(message, Envelope("smtp"), Zone({sealer.name: "SERVFAIL"}), NOW)] == ["temperror"]
 
 
+def test_the_mail_waits_for_the_dns_of_a_listed_sealer_and_of_nobody_else(sealer: Signer) -> None:
+    own = Signer("sales.example")
+    mail = sealed(own.sign(make_mail()) + b"a footer of the list\r\n", sealer, "dkim=pass header.d=sales.example")
+    dns = own.dns | {sealer.name: "TIMEOUT"}
+    judged = decide(mail, dns, client_ip="203.0.113.9", mail_from="bounce@list.example", trust=TRUST)
+    assert (judged.decision, judged.params["domain"]) == ("retry", "list.example")
+    for sealers in ("other.example", "example", "x.list.example"):
+        assert decide(mail, dns, client_ip="203.0.113.9", mail_from="bounce@list.example", trust=Trust(arc_sealers=(sealers,))).decision == "reject"
+    claimed = b"ARC-Seal: i=2; d=evil.example; s=s\r\n" + mail  # a later seal of a stranger, and no chain any more
+    assert decide(claimed, dns | {"s._domainkey.evil.example": "TIMEOUT"}, client_ip="203.0.113.9", mail_from="bounce@list.example", trust=TRUST).decision == "reject"
+
+
 @pytest.mark.parametrize(
     "front, verdict",
     [

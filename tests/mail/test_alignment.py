@@ -49,6 +49,8 @@ def test_domains_of_one_owner_align(one: str, other: str) -> None:
         ("one.github.io", "two.github.io"),
         ("one.onmicrosoft.com", "two.onmicrosoft.com"),
         ("onmicrosoft.com", "one.onmicrosoft.com"),
+        ("one.odoo.com", "two.odoo.com"),
+        ("one.on.crisp.email", "two.on.crisp.email"),
         ("one-example.20210112.gappssmtp.com", "two-example.20210112.gappssmtp.com"),
         ("gappssmtp.com", "gappssmtp.com"),
         ("sales.example", ""),

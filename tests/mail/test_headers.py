@@ -77,6 +77,18 @@ def test_any_bytes_in_any_charset_are_text_for_the_database(data: bytes, label: 
         ("привет".encode("mac-cyrillic"), "x-mac-cyrillic", "привет"),
         ("テスト①".encode("cp932"), "shift_jis", "テスト①"),
         (b"\xe9t\xe9", "charset=us-ascii", "été"),
+        ("見積".encode("euc_jp"), "x-euc-jp", "見積"),
+        ("Привет".encode("koi8-r"), "koi8", "Привет"),
+        ("Привет".encode("cp1251"), "win-1251", "Привет"),
+        ("Привет".encode("cp1251"), "x-cp1251", "Привет"),
+        ("Привет".encode("cp866"), "dos-866", "Привет"),
+        ("Łódź".encode("iso8859-2"), "iso88592", "Łódź"),
+        ("Łódź".encode("mac-latin2"), "x-mac-ce", "Łódź"),
+        ("سلام".encode("iso8859-6"), "ISO-8859-6-I", "سلام"),
+        ("안녕".encode("cp949"), "ks_c_5601-1989", "안녕"),
+        ("測試".encode("big5"), "csBig5", "測試"),
+        ("你好".encode("gb18030"), "csGB2312", "你好"),
+        (b"hi\x80", "x-rot13", "hi€"),
     ],
 )
 def test_charsets_mean_what_senders_mean(data: bytes, label: str, text: str) -> None:
@@ -123,6 +135,8 @@ def test_of_many_ids_the_first_and_the_last_are_kept() -> None:
         (b"a/b; name=J\xf6rg.pdf", "name", "Jörg.pdf"),
         (b"a/b; x; ; =; name=n", "name", "n"),
         (b"a/b; name = spaced", "name", "spaced"),
+        (b"a/b; name=offer (2).pdf; x=y", "name", "offer (2).pdf"),
+        (b"a/b; name=offer (a comment)", "name", "offer"),
         (b"a/b", "name", None),
     ],
 )
@@ -165,6 +179,8 @@ def test_file_names_are_safe_to_save(written: str, name: str) -> None:
         ("Mon, 2 Mar 2026 10:00:60 +0000", (2026, 3, 2, 10, 0, 59)),
         ("Mon, 2 Mar 2026 3:04:05 PM +0000", (2026, 3, 2, 15, 4, 5)),
         ("2 Mar 126 10:00:00 +0000", (2026, 3, 2, 10, 0, 0)),
+        ("Mon, 2 Mar 2026 10.05.06 +0100", (2026, 3, 2, 9, 5, 6)),
+        ("Mon, 2 Mar 2026 9.05 GMT", (2026, 3, 2, 9, 5, 0)),
     ],
 )
 def test_dates_of_many_programs(written: str, moment: tuple[int, ...]) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from core.mail.identity import read_identity
 from core.mail.parse import parse
+from core.types import Mailbox
 
 BOSS = "ceo@victim.example"
 
@@ -125,6 +126,13 @@ def test_a_second_from_beyond_every_limit_is_still_seen() -> None:
     raw = b"From: rep@sender.example\r\n" + many + b"From: ceo@victim.example\r\n\r\ntext"
     assert read_identity(raw).reason == "multiple-from"
     assert read_identity(many + b"From: rep@sender.example\r\n\r\n").mailbox is not None
+
+
+def test_a_from_field_with_a_blank_before_its_colon_is_no_mbox_line() -> None:
+    first = b"From " + b" " * 200 + b": ceo@victim.example\r\n"
+    assert read_identity(first + b"Subject: x\r\n\r\n").mailbox == Mailbox(None, "ceo@victim.example")
+    assert read_identity(first + b"From: rep@sender.example\r\n\r\n").reason == "multiple-from"
+    assert read_identity(b"From rep Mon Mar  2 10:00:00 2026\r\nFrom: rep@sender.example\r\n\r\n").mailbox == Mailbox(None, "rep@sender.example")
 
 
 def test_duplicate_singletons_are_named_unless_they_agree() -> None:

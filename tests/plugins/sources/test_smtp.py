@@ -230,6 +230,8 @@ def test_a_mail_that_goes_in_circles_is_refused() -> None:
         assert client.deliver(hop * 50 + MAIL).startswith("250")
         assert client.deliver(hop * 51 + MAIL).startswith("554 5.4.6")
         assert client.deliver(MAIL + hop * 60).startswith("250"), "quoted in the text they are no hops"
+        assert client.deliver((MAIL + hop * 60).replace(b"\r\n", b"\n") + b"\r\n").startswith("250"), "nor in a mail with bare line feeds"
+        assert client.deliver(hop.replace(b":", b" :", 1) * 51 + MAIL).startswith("554 5.4.6"), "RFC 5322 4.5: a blank before the colon"
 
 
 @pytest.mark.parametrize("first", [b"GET / HTTP/1.1\r\n", b"POST /in HTTP/1.1\r\n", b"Host: crm.example\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\xff\xfd\x18\r\n"])
