@@ -75,7 +75,7 @@ class _Row(BaseModel):
 class AddressRow(_Row):
     address: Address
     kind: Literal["connected", "account", "alias", "alternative"] = "alternative"
-    verified: bool = False
+    verified: bool | None = None  # unless told, as the kind has it: only an alternative address waits for its confirmation
     connected_at: Moment | None = None
 
 
@@ -215,6 +215,8 @@ class _Loader:
                 raise BadInput(f"{where}.email", N_("%(email)s is another rep's account address"), email=row.email)
             rep = Rep.create(created_at=self.now, **values)
         else:
+            if rep.email != row.email:
+                SenderAddress.delete().where(SenderAddress.rep == rep.id, SenderAddress.address == rep.email, SenderAddress.kind == "account").execute()
             Rep.update(**_given(row, values)).where(Rep.id == rep.id).execute()
         if not any(item.address == row.email for item in row.addresses):
             self._address(rep.id, AddressRow(address=row.email, kind="account"))
@@ -225,7 +227,7 @@ class _Loader:
         """Since when an address is confirmed and connected stays as it is, unless the file says otherwise: it decides whose mail it is."""
         held = SenderAddress.get_or_none(SenderAddress.rep == rep_id, SenderAddress.address == item.address)
         verified, connected = (held.verified_at, held.connected_at) if held is not None else (None, None)
-        if verified is None and (item.verified or item.kind in ("account", "alias")):
+        if verified is None and reps.is_confirmed(item.kind, item.verified):
             verified = item.connected_at or self.now
         reps.enter_address(rep_id, item.address, item.kind, self.now, verified_at=verified, connected_at=item.connected_at or connected or verified)
 
