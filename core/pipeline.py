@@ -254,7 +254,7 @@ class Judge:
 
     def _contacts(self, verdict: Verdict, house: Ours) -> None:
         email, unwrapped, envelope = verdict.reading.email, verdict.unwrapped, verdict.envelope
-        wanted = {address_key(a, house.fold_plus_tags) for a in contacts.addresses(email, unwrapped, envelope)}
+        wanted = {form for a in contacts.addresses(email, unwrapped, envelope) for form in contacts.forms(a, house)}
         known = lookups.contacts_by_address(wanted)
         try:
             verdict.contacts = contacts.plan(email, unwrapped, envelope, house, known)
