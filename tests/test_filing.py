@@ -85,6 +85,21 @@ def test_a_record_made_after_the_thread_began_is_not_linked(company: Company) ->
     assert {(row.record.title, row.reason) for row in Candidate.select()} == {("Late", "created-after-thread"), ("Ten chairs", "not-open")}
 
 
+def test_a_record_made_in_the_very_second_of_a_mail_that_had_arrived_is_younger_than_its_thread(company: Company) -> None:
+    """A Date holds whole seconds, so the arrival tells which of the two was first."""
+    load({"deals": [{"external_id": "d1", "title": "Ten chairs", "status": "won", "closed_at": "2026-02-01T00:00:00Z"}]}, company.at)
+    company.at = dt.datetime(2026, 11, 20, 10, 0, 0, 300_000, tzinfo=dt.UTC)
+    first = log(company, company.mail(message_id="<one@sales.example>"))
+    load({"deals": [{"external_id": "d3", "title": "Late", "contacts": ["c1"], "created_at": "2026-11-20T10:00:00.800Z"}]}, company.at)
+    company.at += dt.timedelta(seconds=1)
+    second = log(company, company.mail("Re: Ten chairs", body="Twelve.", headers=["In-Reply-To: <one@sales.example>"]))
+    assert second.thread_id == first.thread_id
+    assert titles(first.thread_id, "deal") == set()
+    assert ("Late", "created-after-thread") in {(row.record.title, row.reason) for row in Candidate.select()}
+    fresh = log(company, company.mail("Something else"))  # of this one it cannot be told: it is taken as there before
+    assert titles(fresh.thread_id, "deal") == {"Late"}
+
+
 def test_mail_to_a_record_s_own_address_is_filed_there_though_it_is_closed(company: Company) -> None:
     address = drops.record_address(Record.get().id, company.house.seal, company.at)
     load({"deals": [{"external_id": "d1", "title": "Ten chairs", "status": "lost", "closed_at": "2026-02-01T00:00:00Z"}]}, company.at)
