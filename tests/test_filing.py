@@ -171,6 +171,18 @@ def test_what_a_person_unlinked_no_later_mail_brings_back(company: Company) -> N
     assert titles(message.thread_id, "deal") == set()
 
 
+def test_what_still_answers_a_deleted_thread_stays_together(company: Company) -> None:
+    first = log(company, company.mail("One", message_id="<one@sales.example>"))
+    ana = viewer_of(Rep.get_by_id(first.owner_id))
+    threads.delete_thread(ana, first.thread_id)
+    answers = [log(company, company.mail("Re: One", body=f"Answer {n}", headers=["In-Reply-To: <one@sales.example>"])) for n in range(2)]
+    assert answers[0].thread_id == answers[1].thread_id != first.thread_id
+    assert threads.restore_thread(ana, first.thread_id)
+    again = log(company, company.mail("Re: One", body="To the first", headers=["In-Reply-To: <one@sales.example>"]))
+    assert again.thread_id == first.thread_id  # it has the names of its mails back
+    assert {row.id for row in threads.conversation(ana, first.thread_id).related} == {answers[0].thread_id}  # type: ignore[union-attr]
+
+
 def test_a_deleted_mail_is_not_resurrected(company: Company) -> None:
     raw = company.mail()
     message = log(company, raw)
