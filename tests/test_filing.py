@@ -9,7 +9,7 @@ import pytest
 
 from core.errors import BadInput
 from core.store import company as company_settings
-from core.store import drops, filing, inbound, records, threads
+from core.store import drops, filing, inbound, records, reps, threads
 from core.store.load import load
 from core.store.models import (
     Attachment,
@@ -59,6 +59,19 @@ def test_everybody_named_is_a_participant_and_strangers_become_contacts(company:
     assert {row.address for row in ContactAddress.select()} == {"bo@cust.example", "di@new.example"}
     assert titles(message.thread_id, "contact") == {"Bo", "Di"}
     assert titles(message.thread_id, "organisation") == {"Cust Ltd", "new.example"}
+
+
+def test_a_mistyped_drop_address_becomes_no_contact(company: Company) -> None:
+    """Also where the admin has named the internal domains; a mailbox at a free-mail provider makes nobody there internal."""
+    for named in ((), ("sales.example",)):
+        company_settings.change_company({"internal_domains": named})
+        company.fresh()
+        message = log(company, company.mail(f"Typo {len(named)}", to="Bo <bo@cust.example>, acmee@drop.example, r-aaaabbbbccccdddd@drop.example"))
+        assert titles(message.thread_id, "contact") == {"Bo"}
+        assert titles(message.thread_id, "organisation") == {"Cust Ltd"}
+    company_settings.change_company({"mail_domain": "gmail.com"})
+    company.fresh()
+    assert "gmail.com" not in reps.internal_domains()
 
 
 def test_the_only_open_deal_is_linked_and_its_last_activity_moves(company: Company) -> None:
