@@ -210,6 +210,27 @@ def test_a_record_s_page_shows_readable_mail_only(company):
     assert [row.subject for row in records.threads(eve, deal).items] == ["bo@sales.example company"]
 
 
+def test_that_a_private_mail_came_to_a_record_is_told_to_nobody_else(company):
+    world, ana = company
+    bo, eve = world.rep("bo"), world.rep("eve", role="admin")
+    deal, quiet = world.record("Chairs"), world.record("Sofa")
+    shared, private = world.mail(bo, "one", sharing="company"), world.mail(bo, "two")
+    for mail in (shared, private):
+        world.policy_link(mail.thread_id, deal)
+        records.touch([deal], mail.date)
+    world.policy_link(world.mail(bo, "three").thread_id, quiet)
+    records.touch([quiet], private.date)
+
+    def known(viewer):
+        found = [records.get("deal", ident, world.seal) for ident in (deal, quiet)]
+        return [record.last_activity_at for record in records.as_known_to(viewer, found)]
+
+    assert known(ana) == [shared.date, None]
+    assert known(bo) == known(eve) == [private.date, private.date]  # the owner, and the admin who knows who and when
+    threads.set_sharing(bo, private.thread_id, "company")
+    assert known(ana) == [private.date, None]
+
+
 def test_copies_of_one_exchange_stand_below_the_newest_on_whichever_page_they_are(company):
     world, ana = company
     bo = world.rep("bo")
