@@ -170,6 +170,18 @@ def _given(row: BaseModel, values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in row.model_fields_set or name not in type(row).model_fields}
 
 
+def _contact_of(key: str) -> tuple[Any, bool]:
+    """The contact of this external id, and whether it stands in for one that was merged into it; None when there is none."""
+    named = Contact.get_or_none(Contact.external_id == key)
+    found = named
+    while found is not None and found.merged_into_id is not None:
+        found = Contact.get_by_id(found.merged_into_id)
+    if found is not None and found.deleted_at is not None:  # the name is free again
+        Contact.update(external_id=None).where(Contact.id == named.id).execute()
+        return None, False
+    return found, found is not None and found.id != named.id
+
+
 class _Loader:
     def __init__(self, now: dt.datetime) -> None:
         self.now = now
@@ -201,6 +213,10 @@ class _Loader:
         if row is None:
             raise BadInput(where, N_("there is no %(noun)s with the external_id %(key)s"), noun=model.__name__.lower(), key=repr(key))
         return int(row[0])
+
+    def _contact_known(self, key: str, where: str) -> int:
+        found, _ = _contact_of(key)
+        return int(found.id) if found is not None else self._known(Contact, key, where)
 
     def _rep(self, row: RepRow, where: str) -> None:
         values: dict[str, Any] = {
@@ -252,10 +268,10 @@ class _Loader:
 
     def _contact(self, row: ContactRow, where: str) -> None:
         organisation = self._known(Organisation, row.organisation, f"{where}.organisation") if row.organisation else None
-        found = Contact.get_or_none(Contact.external_id == row.external_id)
+        found, merged = _contact_of(row.external_id)
         if found is None:
             found = Contact.create(external_id=row.external_id, name=row.name, organisation=organisation, created_at=self.now, updated_at=self.now)
-        else:
+        elif not merged:  # of one that a person merged into another the addresses count, which the other has
             changes = _given(row, {"name": row.name, "organisation": organisation})
             if any(getattr(found, "organisation_id" if name == "organisation" else name) != value for name, value in changes.items()):
                 Contact.update(**changes, updated_at=self.now).where(Contact.id == found.id).execute()
@@ -269,7 +285,7 @@ class _Loader:
     def _record(self, kind: RecordKind, row: Any, where: str) -> None:
         organisation = self._known(Organisation, row.organisation, f"{where}.organisation") if row.organisation else None
         owner = self._known(Rep, row.owner, f"{where}.owner") if row.owner else None
-        people = [self._known(Contact, key, f"{where}.contacts[{i}]") for i, key in enumerate(row.contacts)]
+        people = list(dict.fromkeys(self._contact_known(key, f"{where}.contacts[{i}]") for i, key in enumerate(row.contacts)))
         found = Record.get_or_none((Record.kind == kind) & (Record.external_id == row.external_id))
         created = row.created_at or (found.created_at if found else self.now)
         values = {
