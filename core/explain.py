@@ -326,8 +326,11 @@ def entry(step: TraceEntry, say: Say = sentence, heal: Say = remedy) -> dict[str
 def _thread(verdict: Verdict) -> dict[str, Any] | None:
     if verdict.choice is None:
         return None
-    key = verdict.conversation or (verdict.choice.holds[0] if verdict.choice.holds else verdict.key)
-    return {"key": key, "joins": verdict.choice.thread_id, "reason": verdict.choice.reason}
+    choice, email = verdict.choice, verdict.reading.email
+    # Nothing is stored, so the beginning that a mail names stands for a conversation that is not here: its mails tell the same.
+    named = (name for name in choice.bind if name not in (email.message_id, *email.ids) and not name.startswith("<"))
+    key = verdict.conversation or next(iter((*named, *choice.holds)), verdict.key)
+    return {"key": key, "joins": choice.thread_id, "reason": choice.reason, "waiting": "needs-choice" if verdict.links.waiting else None}
 
 
 def _links(verdict: Verdict, say: Say) -> list[dict[str, Any]]:

@@ -93,9 +93,10 @@ def _threads_of(choice: thread.Choice | None) -> tuple[int, ...]:
     return () if choice is None or choice.thread_id is None else (choice.thread_id, *choice.merge)
 
 
-def _end_of_second(at: dt.datetime) -> dt.datetime:
-    """The last moment at which a mail of this time can have been written: a Date holds whole seconds."""
-    return at if at.microsecond else at.replace(microsecond=999_999)
+def _latest(at: dt.datetime, arrived: dt.datetime | None) -> dt.datetime:
+    """The last moment at which a mail of this time can have been written: a Date holds whole seconds, and what has arrived was written."""
+    end = at if at.microsecond else at.replace(microsecond=999_999)
+    return end if arrived is None else max(at, min(end, arrived))
 
 
 class Judge:
@@ -254,7 +255,7 @@ class Judge:
 
     def _contacts(self, verdict: Verdict, house: Ours) -> None:
         email, unwrapped, envelope = verdict.reading.email, verdict.unwrapped, verdict.envelope
-        wanted = {address_key(a, house.fold_plus_tags) for a in contacts.addresses(email, unwrapped, envelope)}
+        wanted = {form for a in contacts.addresses(email, unwrapped, envelope) for form in contacts.forms(a, house)}
         known = lookups.contacts_by_address(wanted)
         try:
             verdict.contacts = contacts.plan(email, unwrapped, envelope, house, known)
@@ -274,12 +275,12 @@ class Judge:
         threads = (first.thread_id,) if first is not None else _threads_of(verdict.choice)
         thread_id = threads[0] if threads else None
         record_ids = {*verdict.admission.record_ids, *(first.record_ids if first is not None else ())}
-        started_at = lookups.start_of(thread_id) or verdict.at
+        started_at = _latest(*(lookups.start_of(thread_id) or (verdict.at, verdict.arrived)))
         by_contact = {p.contact.id: Participant(p.key, p.name, p.contact) for p in verdict.contacts.counterparties if p.contact}
         for contact in (contact for one in threads for contact in lookups.contacts_of_thread(one)):
             by_contact.setdefault(contact.id, Participant(contact.addresses[0] if contact.addresses else "", contact.name, contact))
         strangers = [Participant(p.key, p.name) for p in verdict.contacts.counterparties if p.contact is None]
-        written = _end_of_second(verdict.at)
+        written = _latest(verdict.at, verdict.arrived)
         records = lookups.records_of(list(by_contact), written)
         by_address = lookups.records(record_ids, written)
         policy = self._plugins.policies.get(settings.policy.name)

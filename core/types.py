@@ -331,8 +331,9 @@ def why_not_eligible(record: Record, started_at: dt.datetime) -> str | None:
     """The reason code that keeps a record from being linked automatically, or None."""
     if not record.open:
         return "not-open"
-    # A Date holds whole seconds: a record of the same second was there when the mail was written.
-    if record.created_at is not None and record.created_at.replace(microsecond=0) > started_at:
+    # A Date holds whole seconds: where no more is known, a record of the same second was there when the mail was written.
+    created = record.created_at
+    if created is not None and (created if started_at.microsecond else created.replace(microsecond=0)) > started_at:
         return "created-after-thread"
     return None
 

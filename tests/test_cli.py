@@ -283,6 +283,21 @@ def test_an_explained_case_holds_every_key_of_the_public_interface(sold: Shell) 
     assert {"authenticate", "attribute", "contacts", "link"} <= {step["step"] for step in result["trace"]}
 
 
+def test_mails_of_one_conversation_that_is_not_here_have_one_key(sold: Shell) -> None:
+    root = signed(message_id="<root@sales.example>")
+    answer = signed(subject="Re: Ten chairs", message_id="<two@sales.example>", headers=["References: <root@sales.example>"])
+    late = signed(subject="Re: Ten chairs", message_id="<three@sales.example>", headers=["In-Reply-To: <two@sales.example>", "References: <root@sales.example> <two@sales.example>"])
+    other = signed(message_id="<other@sales.example>")
+    results = explained(sold, *(case(raw) for raw in (root, answer, late, other)))
+    assert [result["thread"]["key"] for result in results] == ["root@sales.example"] * 3 + ["other@sales.example"]
+
+
+def test_a_case_says_whether_its_thread_would_wait(sold: Shell) -> None:
+    forwarded = case(signed(subject="Fwd: Ten chairs", to="acme-fwd@drop.example"))
+    forwarded["arrival"]["rcpt_to"] = ["acme-fwd@drop.example"]
+    assert [result["thread"]["waiting"] for result in explained(sold, case(signed()), forwarded)] == [None, "needs-choice"]
+
+
 def test_what_is_filed_is_what_was_explained(sold: Shell) -> None:
     """Nothing of an explanation is stored."""
     explained(sold, case(signed()))

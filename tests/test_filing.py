@@ -9,7 +9,7 @@ import pytest
 
 from core.errors import BadInput
 from core.store import company as company_settings
-from core.store import drops, filing, inbound, records, threads
+from core.store import drops, filing, inbound, records, reps, threads
 from core.store.load import load
 from core.store.models import (
     Attachment,
@@ -61,6 +61,19 @@ def test_everybody_named_is_a_participant_and_strangers_become_contacts(company:
     assert titles(message.thread_id, "organisation") == {"Cust Ltd", "new.example"}
 
 
+def test_a_mistyped_drop_address_becomes_no_contact(company: Company) -> None:
+    """Also where the admin has named the internal domains; a mailbox at a free-mail provider makes nobody there internal."""
+    for named in ((), ("sales.example",)):
+        company_settings.change_company({"internal_domains": named})
+        company.fresh()
+        message = log(company, company.mail(f"Typo {len(named)}", to="Bo <bo@cust.example>, acmee@drop.example, r-aaaabbbbccccdddd@drop.example"))
+        assert titles(message.thread_id, "contact") == {"Bo"}
+        assert titles(message.thread_id, "organisation") == {"Cust Ltd"}
+    company_settings.change_company({"mail_domain": "gmail.com"})
+    company.fresh()
+    assert "gmail.com" not in reps.internal_domains()
+
+
 def test_the_only_open_deal_is_linked_and_its_last_activity_moves(company: Company) -> None:
     message = log(company, company.mail())
     link = Link.get(Link.kind == "deal")
@@ -83,6 +96,21 @@ def test_a_record_made_after_the_thread_began_is_not_linked(company: Company) ->
     message = log(company, company.mail())
     assert titles(message.thread_id, "deal") == set()
     assert {(row.record.title, row.reason) for row in Candidate.select()} == {("Late", "created-after-thread"), ("Ten chairs", "not-open")}
+
+
+def test_a_record_made_in_the_very_second_of_a_mail_that_had_arrived_is_younger_than_its_thread(company: Company) -> None:
+    """A Date holds whole seconds, so the arrival tells which of the two was first."""
+    load({"deals": [{"external_id": "d1", "title": "Ten chairs", "status": "won", "closed_at": "2026-02-01T00:00:00Z"}]}, company.at)
+    company.at = dt.datetime(2026, 11, 20, 10, 0, 0, 300_000, tzinfo=dt.UTC)
+    first = log(company, company.mail(message_id="<one@sales.example>"))
+    load({"deals": [{"external_id": "d3", "title": "Late", "contacts": ["c1"], "created_at": "2026-11-20T10:00:00.800Z"}]}, company.at)
+    company.at += dt.timedelta(seconds=1)
+    second = log(company, company.mail("Re: Ten chairs", body="Twelve.", headers=["In-Reply-To: <one@sales.example>"]))
+    assert second.thread_id == first.thread_id
+    assert titles(first.thread_id, "deal") == set()
+    assert ("Late", "created-after-thread") in {(row.record.title, row.reason) for row in Candidate.select()}
+    fresh = log(company, company.mail("Something else"))  # of this one it cannot be told: it is taken as there before
+    assert titles(fresh.thread_id, "deal") == {"Late"}
 
 
 def test_mail_to_a_record_s_own_address_is_filed_there_though_it_is_closed(company: Company) -> None:
@@ -154,6 +182,18 @@ def test_what_a_person_unlinked_no_later_mail_brings_back(company: Company) -> N
     Link.update(removed_at=company.at, removed_by="rep:ana@sales.example").where(Link.kind == "deal").execute()
     log(company, company.mail("Re: Ten chairs", headers=["In-Reply-To: <one@sales.example>"]))
     assert titles(message.thread_id, "deal") == set()
+
+
+def test_what_still_answers_a_deleted_thread_stays_together(company: Company) -> None:
+    first = log(company, company.mail("One", message_id="<one@sales.example>"))
+    ana = viewer_of(Rep.get_by_id(first.owner_id))
+    threads.delete_thread(ana, first.thread_id)
+    answers = [log(company, company.mail("Re: One", body=f"Answer {n}", headers=["In-Reply-To: <one@sales.example>"])) for n in range(2)]
+    assert answers[0].thread_id == answers[1].thread_id != first.thread_id
+    assert threads.restore_thread(ana, first.thread_id)
+    again = log(company, company.mail("Re: One", body="To the first", headers=["In-Reply-To: <one@sales.example>"]))
+    assert again.thread_id == first.thread_id  # it has the names of its mails back
+    assert {row.id for row in threads.conversation(ana, first.thread_id).related} == {answers[0].thread_id}  # type: ignore[union-attr]
 
 
 def test_a_deleted_mail_is_not_resurrected(company: Company) -> None:

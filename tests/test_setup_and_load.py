@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from core.errors import BadInput
+from core.steps.attribute import attribute
 from core.store import company as company_settings
 from core.store import drops, lookups, reps
 from core.store.fields import to_micros
@@ -200,6 +201,30 @@ def test_what_a_file_leaves_out_stays_as_it_is(any_store: World) -> None:
     sofa = Record.get(Record.external_id == "d2")
     assert (sofa.title, sofa.status, sofa.closed_at) == ("Sofa bed", "won", dt.datetime(2026, 3, 1, tzinfo=dt.UTC))
     assert [person.contact.name for person in sofa.people if person.removed_at is None] == ["Bo"]
+
+
+def test_an_address_counts_as_its_kind_has_it_unless_the_file_says(any_store: World) -> None:
+    kinds = ("connected", "account", "alias", "alternative")
+    told = [{"address": f"{kind}@home.example", "kind": kind} for kind in kinds] + [{"address": "not-yet@home.example", "kind": "connected", "verified": False}]
+    load({"reps": [{"external_id": "r1", "email": "ana@sales.example", "addresses": told}]}, NOW)
+    counting = {row["address"]: [fact.kind for fact in reps.sender_facts(row["address"])] for row in told}
+    assert counting == {**{f"{kind}@home.example": [kind] for kind in kinds[:3]}, "alternative@home.example": [], "not-yet@home.example": []}
+
+
+def test_an_account_address_that_its_rep_connected_too_is_both(any_store: World) -> None:
+    """Two have connected it; of one of them it is the account address, so it is theirs (F20)."""
+    mine = {"address": "ana@sales.example", "kind": "connected", "connected_at": "2026-03-01T00:00:00Z"}
+    longer = {**mine, "connected_at": "2026-01-01T00:00:00Z"}
+    load({"reps": [{"external_id": "r1", "email": "ana@sales.example", "addresses": [mine]}, {"external_id": "r2", "email": "ben@sales.example", "addresses": [longer]}]}, NOW)
+    found = attribute("ana@sales.example", reps.sender_facts("ana@sales.example"))
+    assert (found.rep_email, found.rule) == ("ana@sales.example", "account-address")
+
+
+def test_an_account_address_that_changed_is_the_rep_s_no_longer(any_store: World) -> None:
+    load({"reps": [{"external_id": "r1", "email": "ana@sales.example"}]}, NOW)
+    load({"reps": [{"external_id": "r1", "email": "ana.berg@sales.example"}]}, NOW)
+    assert reps.sender_facts("ana@sales.example") == []
+    assert {fact.kind for fact in reps.sender_facts("ana.berg@sales.example")} == {"account"}
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,11 @@ def addresses(email: Email, unwrapped: Unwrapped, envelope: Envelope) -> tuple[s
     return tuple(dict.fromkeys(address_key(box.address) for box, _ in people))
 
 
+def forms(address: str, house: House) -> tuple[str, ...]:
+    """Under which addresses a contact may be known: as written (with its plus tag, also where new ones are folded), then folded."""
+    return tuple(dict.fromkeys((address_key(address), address_key(address, house.fold_plus_tags))))
+
+
 def plan(email: Email, unwrapped: Unwrapped, envelope: Envelope, house: House, known: Mapping[str, Contact]) -> ContactPlan:
     """Who becomes or is a contact; see `sort_out`.
 
@@ -97,7 +102,7 @@ def plan(email: Email, unwrapped: Unwrapped, envelope: Envelope, house: House, k
 def sort_out(email: Email, unwrapped: Unwrapped, envelope: Envelope, house: House, known: Mapping[str, Contact]) -> ContactPlan:
     """The same without stopping, for a dry run.
 
-    known  contacts by `address_key(address, house.fold_plus_tags)`
+    known  contacts by the forms of `forms(address, house)`
     """
     people, uncounted = _people(email, unwrapped)
     counted_roles = _counted_roles(unwrapped, house)
@@ -107,7 +112,7 @@ def sort_out(email: Email, unwrapped: Unwrapped, envelope: Envelope, house: Hous
     listed = others = made = 0
     fresh: set[str] = set()
     for box, role in people:
-        key = address_key(box.address, house.fold_plus_tags)
+        key = next((form for form in forms(box.address, house) if form in known), address_key(box.address, house.fold_plus_tags))
         if key in planned:
             continue
         why = house.why_ours(box.address)

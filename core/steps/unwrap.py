@@ -29,16 +29,23 @@ def unwrap(
     ours     says whether an address belongs to the company; our drop addresses need not be known to it
     """
     author = email.identity.mailbox
+    to_others = _goes_to_others(email, admission, ours)
     if forward is None:
+        if admission.kind == "forward" and not to_others:  # F31: the address says that a mail is forwarded, also when nothing of it shows
+            return _waiting("forward-unreadable")
         return Unwrapped(sender=author, trace=(TraceEntry(STEP, "pass", "not-a-forward"),))
-    if admission.kind != "forward" and _goes_to_others(email, admission, ours):
+    if admission.kind != "forward" and to_others:
         return Unwrapped(sender=author, trace=(TraceEntry(STEP, "pass", "forward-to-others"),))
     waits = _why_unusable(forward, strict)
     if waits:
-        return Unwrapped(is_forward=True, waits=waits, trace=(TraceEntry(STEP, "wait", waits),))
+        return _waiting(waits)
     assert forward.sender is not None
     entry = TraceEntry(STEP, "pass", "forward-read", {"address": forward.sender.address, "client": forward.client or ""})
     return Unwrapped(is_forward=True, forward=forward, sender=forward.sender, trace=(entry,))
+
+
+def _waiting(reason: str) -> Unwrapped:
+    return Unwrapped(is_forward=True, waits=reason, trace=(TraceEntry(STEP, "wait", reason),))
 
 
 def _why_unusable(forward: Forward, strict: bool) -> str:

@@ -209,10 +209,16 @@ def merge_threads(into: int, other: int) -> None:
 
 
 def _bind(owner: int, thread_id: int, names: Iterable[str]) -> None:
+    """Enter the names of a thread. Those of a deleted one are free, or what still answers it would begin a new thread each time."""
     stamp = [(owner, name, thread_id) for name in names]
     if stamp:
         marks = ", ".join(["(?, ?, ?)"] * len(stamp))
-        run_sql(main_db, f"INSERT INTO thread_id (owner_id, message_id, thread_id) VALUES {marks} ON CONFLICT DO NOTHING", [v for row in stamp for v in row])
+        run_sql(
+            main_db,
+            f"INSERT INTO thread_id (owner_id, message_id, thread_id) VALUES {marks} ON CONFLICT (owner_id, message_id) DO UPDATE"
+            " SET thread_id = excluded.thread_id WHERE EXISTS (SELECT 1 FROM thread t WHERE t.id = thread_id.thread_id AND t.deleted_at IS NOT NULL)",
+            [v for row in stamp for v in row],
+        )
 
 
 def _write_message(claim: Claim, verdict: Verdict, owner: int, thread_id: int, made: Mapping[str, tuple[int, int | None]]) -> int:

@@ -75,7 +75,7 @@ class _Row(BaseModel):
 class AddressRow(_Row):
     address: Address
     kind: Literal["connected", "account", "alias", "alternative"] = "alternative"
-    verified: bool = False
+    verified: bool | None = None  # unless told, as the kind has it: only an alternative address waits for its confirmation
     connected_at: Moment | None = None
 
 
@@ -170,6 +170,18 @@ def _given(row: BaseModel, values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in row.model_fields_set or name not in type(row).model_fields}
 
 
+def _contact_of(key: str) -> tuple[Any, bool]:
+    """The contact of this external id, and whether it stands in for one that was merged into it; None when there is none."""
+    named = Contact.get_or_none(Contact.external_id == key)
+    found = named
+    while found is not None and found.merged_into_id is not None:
+        found = Contact.get_by_id(found.merged_into_id)
+    if found is not None and found.deleted_at is not None:  # the name is free again
+        Contact.update(external_id=None).where(Contact.id == named.id).execute()
+        return None, False
+    return found, found is not None and found.id != named.id
+
+
 class _Loader:
     def __init__(self, now: dt.datetime) -> None:
         self.now = now
@@ -202,6 +214,10 @@ class _Loader:
             raise BadInput(where, N_("there is no %(noun)s with the external_id %(key)s"), noun=model.__name__.lower(), key=repr(key))
         return int(row[0])
 
+    def _contact_known(self, key: str, where: str) -> int:
+        found, _ = _contact_of(key)
+        return int(found.id) if found is not None else self._known(Contact, key, where)
+
     def _rep(self, row: RepRow, where: str) -> None:
         values: dict[str, Any] = {
             "external_id": row.external_id, "email": row.email, "name": row.name, "role": row.role, "status": row.status,
@@ -215,6 +231,8 @@ class _Loader:
                 raise BadInput(f"{where}.email", N_("%(email)s is another rep's account address"), email=row.email)
             rep = Rep.create(created_at=self.now, **values)
         else:
+            if rep.email != row.email:
+                SenderAddress.delete().where(SenderAddress.rep == rep.id, SenderAddress.address == rep.email, SenderAddress.kind == "account").execute()
             Rep.update(**_given(row, values)).where(Rep.id == rep.id).execute()
         if not any(item.address == row.email for item in row.addresses):
             self._address(rep.id, AddressRow(address=row.email, kind="account"))
@@ -225,7 +243,7 @@ class _Loader:
         """Since when an address is confirmed and connected stays as it is, unless the file says otherwise: it decides whose mail it is."""
         held = SenderAddress.get_or_none(SenderAddress.rep == rep_id, SenderAddress.address == item.address)
         verified, connected = (held.verified_at, held.connected_at) if held is not None else (None, None)
-        if verified is None and (item.verified or item.kind in ("account", "alias")):
+        if verified is None and reps.is_confirmed(item.kind, item.verified):
             verified = item.connected_at or self.now
         reps.enter_address(rep_id, item.address, item.kind, self.now, verified_at=verified, connected_at=item.connected_at or connected or verified)
 
@@ -250,10 +268,10 @@ class _Loader:
 
     def _contact(self, row: ContactRow, where: str) -> None:
         organisation = self._known(Organisation, row.organisation, f"{where}.organisation") if row.organisation else None
-        found = Contact.get_or_none(Contact.external_id == row.external_id)
+        found, merged = _contact_of(row.external_id)
         if found is None:
             found = Contact.create(external_id=row.external_id, name=row.name, organisation=organisation, created_at=self.now, updated_at=self.now)
-        else:
+        elif not merged:  # of one that a person merged into another the addresses count, which the other has
             changes = _given(row, {"name": row.name, "organisation": organisation})
             if any(getattr(found, "organisation_id" if name == "organisation" else name) != value for name, value in changes.items()):
                 Contact.update(**changes, updated_at=self.now).where(Contact.id == found.id).execute()
@@ -267,7 +285,7 @@ class _Loader:
     def _record(self, kind: RecordKind, row: Any, where: str) -> None:
         organisation = self._known(Organisation, row.organisation, f"{where}.organisation") if row.organisation else None
         owner = self._known(Rep, row.owner, f"{where}.owner") if row.owner else None
-        people = [self._known(Contact, key, f"{where}.contacts[{i}]") for i, key in enumerate(row.contacts)]
+        people = list(dict.fromkeys(self._contact_known(key, f"{where}.contacts[{i}]") for i, key in enumerate(row.contacts)))
         found = Record.get_or_none((Record.kind == kind) & (Record.external_id == row.external_id))
         created = row.created_at or (found.created_at if found else self.now)
         values = {

@@ -272,10 +272,14 @@ def logged_before(owner_id: int, key: str) -> Logged | None:
     return Logged(found[0], found[1], found[2], tuple(msgspec.json.decode(found[3] or "[]")), found[4] is not None)
 
 
-def start_of(thread_id: int | None) -> dt.datetime | None:
-    """When a thread began, frozen at its first logging."""
-    found = row("SELECT started_at FROM thread WHERE id = ?", thread_id) if thread_id is not None else None
-    return from_micros(found[0]) if found else None
+def start_of(thread_id: int | None) -> tuple[dt.datetime, dt.datetime | None] | None:
+    """When a thread began, frozen at its first logging, and when the mail that began it arrived, as far as it is still there."""
+    found = row(
+        "SELECT t.started_at, (SELECT o.received_at FROM message m JOIN outcome o ON o.inbound_id = m.inbound_id"
+        " WHERE m.thread_id = t.id AND m.date = t.started_at ORDER BY m.id LIMIT 1) FROM thread t WHERE t.id = ?",
+        thread_id,
+    ) if thread_id is not None else None  # fmt: skip
+    return None if found is None else (from_micros(found[0]), None if found[1] is None else from_micros(found[1]))
 
 
 def habits_of(rep_id: int) -> Habits:

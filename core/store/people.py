@@ -135,13 +135,20 @@ def _contact_row(contact_id: int) -> Any:
     return None
 
 
+def _known_as(external_id: str) -> int:
+    """The contact of this external id, also when that is a merged one's; 0 when there is none."""
+    row = Contact.select(Contact.id).where(Contact.external_id == external_id).tuples().first()
+    found = _contact_row(row[0]) if row else None
+    return 0 if found is None else int(found.id)
+
+
 def contacts(
     cursor: str | None = None, limit: int = 50, q: str | None = None, external_id: str | None = None, address: str | None = None, organisation: int | None = None
 ) -> Page[ContactView]:  # fmt: skip
     """Contacts, newest first; `q` looks at names and addresses."""
     query = Contact.select().where(Contact.deleted_at.is_null(), Contact.merged_into.is_null())
     if external_id is not None:
-        query = query.where(Contact.external_id == external_id)
+        query = query.where(Contact.id == _known_as(external_id))
     if address is not None:
         query = query.where(Contact.id.in_(ContactAddress.select(ContactAddress.contact).where(ContactAddress.address == (normalise(address) or "").lower())))
     if (q or "").strip():
@@ -360,8 +367,11 @@ def merge(viewer: Viewer, keep_id: int, other_id: int) -> str | None:
         if keep.organisation_id is None and other.organisation_id is not None:
             Contact.update(organisation=other.organisation_id).where(Contact.id == keep.id).execute()
             facts["organisation"] = True
-        Contact.update(merged_into=keep.id, deleted_at=now, external_id=None).where(Contact.id == other.id).execute()
-        Contact.update(updated_at=now).where(Contact.id == keep.id).execute()
+        # The other program goes on calling it so: the name leads to the contact that it became, as its own where that has none.
+        facts["named"] = keep.external_id is None and other.external_id is not None
+        kept = None if facts["named"] else other.external_id
+        Contact.update(merged_into=keep.id, deleted_at=now, external_id=kept).where(Contact.id == other.id).execute()
+        Contact.update(updated_at=now, external_id=other.external_id if facts["named"] else keep.external_id).where(Contact.id == keep.id).execute()
         note(viewer, "contacts-merged", f"contact:{keep.id}", now, other=other.id)
         _tell("contact.changed", keep.id, viewer, now)
         return undo.offer(viewer, "merge", facts)
@@ -400,6 +410,8 @@ def _part(viewer: Viewer, facts: dict[str, Any]) -> bool:
     keep, other = facts["keep"], facts["other"]
     if not Contact.select().where(Contact.id == other, Contact.merged_into == keep).exists():
         return False
+    if facts.get("named"):
+        Contact.update(external_id=None).where(Contact.id == keep, Contact.external_id == facts["external_id"]).execute()
     Contact.update(merged_into=None, deleted_at=None, external_id=facts["external_id"]).where(Contact.id == other).execute()
     ContactAddress.update(contact=other).where(ContactAddress.id.in_(facts["addresses"]), ContactAddress.contact == keep).execute()
     for some in _portions(facts["participants"]):

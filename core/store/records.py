@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from peewee import fn
 
 from core.errors import BadInput
 from core.reasons import N_
-from core.store import dialect, drops, links, rows
+from core.store import dialect, drops, links, plain, rows
 from core.store.company import beat
 from core.store.database import write
 from core.store.fields import UTC, to_micros
@@ -110,6 +110,33 @@ def page(
     limit = sensible(limit)
     found = list(query.order_by(Record.id.desc()).limit(limit + 1))
     return Page(views(found[:limit], seal), cursor_of(found[limit - 1].id) if len(found) > limit else None)
+
+
+_LATEST = 2000  # links of one record among which the newest mail is looked for
+
+
+def as_known_to(viewer: Viewer, found: Sequence[RecordView]) -> list[RecordView]:
+    """The records without the moment of mail that this viewer may not read: not even that it came is theirs to know (F53).
+
+    Admins know of a private thread who and when.
+    """
+    ids = [record.id for record in found if record.last_activity_at is not None]
+    if viewer.is_admin or not ids:
+        return list(found)
+    # Two ranges of the index over record and reader, beside the viewer's own and the shared ones.
+    others = "EXISTS (SELECT 1 FROM link l WHERE l.record_id = r.id AND l.reader {} AND l.removed_at IS NULL)"
+    hidden = plain.rows(
+        f"SELECT r.id FROM record r WHERE r.id IN ({plain.marks(ids)}) AND ({others.format('BETWEEN 1 AND ?')} OR {others.format('> ?')})",
+        *ids, viewer.rep_id - 1, viewer.rep_id,
+    )  # fmt: skip
+    newest = {ident: _newest_mail(viewer, ident) for (ident,) in hidden}
+    return [replace(record, last_activity_at=newest[record.id]) if record.id in newest else record for record in found]
+
+
+def _newest_mail(viewer: Viewer, record_id: int) -> dt.datetime | None:
+    lately = Link.select(Link.thread).where(Link.record == record_id, Link.removed_at.is_null(), found_by(viewer, Link)).order_by(Link.id.desc()).limit(_LATEST)
+    row = Thread.select(Thread.last_at).where(visible(viewer), Thread.id.in_([ident for (ident,) in lately.tuples()])).order_by(Thread.last_at.desc()).tuples().first()
+    return row[0] if row else None
 
 
 _FEW = 2000  # threads that are sorted for a page of them

@@ -40,15 +40,25 @@ def enter_address(
         beat("settings")
 
 
+def is_confirmed(kind: str, told: bool | None) -> bool:
+    """Whether an address that an admin enters counts at once: as told, else all but an alternative one; account and alias always."""
+    return kind in ("account", "alias") or (kind == "connected" if told is None else told)
+
+
 def sender_facts(address: str) -> list[SenderFact]:
-    """Every row that ties an address to a rep: confirmed addresses only, team addresses with the rep who connected them (F18–F22)."""
+    """Every row that ties an address to a rep: confirmed addresses only, team addresses with the rep who connected them (F18–F22).
+
+    An account address that its rep has connected, too, is both: among several who connected it, it is still one rep's account.
+    """
     plain = address.lower()
     facts = [
         SenderFact(rep_id, email, kind, None if connected is None else from_micros(connected), status == "suspended")
         for rep_id, email, kind, connected, status in rows(
             "SELECT a.rep_id, r.email, a.kind, a.connected_at, r.status FROM sender_address a JOIN rep r ON r.id = a.rep_id"
             " WHERE a.address = ? AND a.verified_at IS NOT NULL UNION ALL"
+            " SELECT r.id, r.email, 'account', r.created_at, r.status FROM rep r WHERE r.email = ? UNION ALL"
             " SELECT t.rep_id, r.email, 'team', t.connected_at, r.status FROM team_address t JOIN rep r ON r.id = t.rep_id WHERE t.address = ?",
+            plain,
             plain,
             plain,
         )
@@ -68,9 +78,11 @@ def team_addresses() -> frozenset[str]:
 
 
 def internal_domains() -> frozenset[str]:
-    """The company's own domains: those the admin named, else the domains of the reps' account addresses, free-mail apart."""
-    named = company().internal_domains
-    if named:
-        return frozenset(named)
-    domains = {email.rpartition("@")[2] for (email,) in Rep.select(Rep.email).tuples()}
-    return frozenset(domain for domain in domains if domain and not is_free_mail(domain))
+    """The company's own domains, free mail apart: those the admin named, else those of the reps' account addresses; and the one of the drop addresses.
+
+    An address there that is none of ours is a mistyped or forgotten drop address, and nobody's.
+    """
+    settings = company()
+    domains = set(settings.internal_domains) or {email.rpartition("@")[2] for (email,) in Rep.select(Rep.email).tuples()}
+    drops = settings.mail_domain
+    return frozenset(domain for domain in domains if domain and not is_free_mail(domain)) | ({drops} if drops and not is_free_mail(drops) else set())

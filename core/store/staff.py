@@ -50,8 +50,12 @@ def _views(found: Sequence[Any]) -> list[RepView]:
         for rep_id, address, kind, verified_at, connected_at in query.tuples():
             addresses[rep_id].append(AddressView(address, kind, verified_at is not None, connected_at))
     return [
-        RepView(r.id, r.external_id, r.email, r.name, r.role, r.status, r.default_sharing, r.auto_link, addresses[r.id], r.created_at) for r in found
-    ]
+        RepView(
+            r.id, r.external_id, r.email, r.name, r.role, r.status, r.default_sharing, r.auto_link,
+            sorted(addresses[r.id], key=lambda one: one.address != r.email), r.created_at,
+        )
+        for r in found
+    ]  # fmt: skip
 
 
 def _row(viewer: Viewer, rep_id: int) -> Any:
@@ -121,7 +125,7 @@ def _enter_addresses(rep_id: int, addresses: Sequence[Mapping[str, Any]], now: d
         kind = item.get("kind") or "alternative"
         if kind not in KINDS:
             raise BadInput(f"addresses.{at}.kind", N_("use one of %(choices)s"), choices=", ".join(KINDS))
-        verified = bool(item.get("verified")) or kind in ("account", "alias")
+        verified = reps.is_confirmed(kind, item.get("verified"))
         connected_at = item.get("connected_at")
         reps.enter_address(rep_id, address, kind, now, verified_at=(connected_at or now) if verified else None, connected_at=connected_at)
         written.append(address)

@@ -543,8 +543,15 @@ def restore_thread(viewer: Viewer, thread_id: int) -> bool:
 def _bring_back(viewer: Viewer, thread: Any) -> None:
     together = (Message.thread == thread.id) & (Message.deleted_at == to_micros(thread.deleted_at))
     Message.update(deleted_at=None, deleted_by=None).where(together).execute()
-    Thread.update(deleted_at=None).where(Thread.id == thread.id).execute()
+    _live_again(thread)
     _gone_or_back(viewer, thread, "thread-restored", dt.datetime.now(UTC))
+
+
+def _live_again(thread: Any) -> None:
+    """The thread with the names of its mails, which a thread that began meanwhile may have taken over."""
+    Thread.update(deleted_at=None).where(Thread.id == thread.id).execute()
+    own = Message.select(Message.message_id).where(Message.thread == thread.id, Message.message_id.is_null(False))
+    ThreadId.update(thread=thread.id).where(ThreadId.owner == thread.owner_id, ThreadId.message_id.in_(own)).execute()
 
 
 @undo.reverses("delete-thread")
@@ -591,7 +598,8 @@ def restore_message(viewer: Viewer, message_id: int) -> bool:
         if thread is None or not may_change(viewer, thread):
             return False
         Message.update(deleted_at=None, deleted_by=None).where(Message.id == message_id).execute()
-        Thread.update(deleted_at=None).where(Thread.id == thread.id).execute()
+        if thread.deleted_at is not None:
+            _live_again(thread)
         _gone_or_back(viewer, thread, "message-restored", dt.datetime.now(UTC))
         return True
 

@@ -38,7 +38,7 @@ def qr(text: str) -> Markup:
 def _render(status: int = 200, where: str = "", wrong: str = "") -> Response:
     rep = Rep.get_by_id(me().id)
     own = list(SenderAddress.select().where(SenderAddress.rep == rep.id).order_by(SenderAddress.id))
-    own.sort(key=lambda row: row.kind != "account")
+    own.sort(key=lambda row: row.address != rep.email)
     bcc, forward = drops.universal()
     return hx.render(
         "account/page.html", "account/page.html", status, rep=rep, own=own, team=list(TeamAddress.select().where(TeamAddress.rep == rep.id)), bcc=bcc,
@@ -102,7 +102,7 @@ def remove_address(address_id: int) -> Response:
     row = SenderAddress.get_or_none(SenderAddress.id == address_id, SenderAddress.rep == me().id)
     if row is None:
         return _render(404, "address", _("This address is not among yours."))
-    if row.kind == "account":
+    if row.kind == "account" or row.address == me().email:
         return _render(422, "address", _("The account address is the one you sign in with, so it stays."))
     with write():
         SenderAddress.delete().where(SenderAddress.id == row.id).execute()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from core.store import drops, people, records, staff, threads, tokens
@@ -112,12 +113,15 @@ def _record_routes(kind: str) -> None:
     """The routes of one kind of record."""
     base, one = f"/{kind}s", f"/{kind}s/<int:{kind}_id>"
 
+    def shown(viewer: Viewer, view: records.RecordView | None) -> dict[str, Any]:
+        return _found(records.as_known_to(viewer, [view])[0] if view is not None else None)
+
     @operation("GET", base, f"{kind.title()}s, newest first; deleted ones only by status or external_id.", query=shapes.RecordsQuery, answer=shapes.RecordList, name=f"{kind}_list")
     def list_(viewer: Viewer, query: shapes.RecordsQuery) -> Any:
         if query.status is not None and query.status not in records.STATUSES[kind]:
             raise Problem(400, f"status: use one of {', '.join(records.STATUSES[kind])}", where="status")
         found = records.page(kind, house().seal, query.cursor, query.limit, query.q, query.external_id, query.status, query.contact, query.organisation)
-        return json.page_of(found)
+        return json.page_of(replace(found, items=records.as_known_to(viewer, found.items)))
 
     @operation("POST", base, f"Enter a {kind}.", rule="admin", body=shapes.RecordWanted, answer=shapes.RecordShape, status=201, name=f"{kind}_add")
     def add(viewer: Viewer, body: shapes.RecordWanted) -> Any:
@@ -125,11 +129,11 @@ def _record_routes(kind: str) -> None:
 
     @operation("GET", one, f"One {kind}.", answer=shapes.RecordShape, name=f"{kind}_one")
     def get(viewer: Viewer, **ids: int) -> Any:
-        return _found(records.get(kind, ids[f"{kind}_id"], house().seal))
+        return shown(viewer, records.get(kind, ids[f"{kind}_id"], house().seal))
 
     @operation("PATCH", one, f"Change a {kind}; a status other than deleted restores a deleted one.", body=shapes.RecordChange, answer=shapes.RecordShape, name=f"{kind}_change")
     def change(viewer: Viewer, body: shapes.RecordChange, **ids: int) -> Any:
-        return _found(records.update(viewer, kind, ids[f"{kind}_id"], changes_of(body), house().seal))
+        return shown(viewer, records.update(viewer, kind, ids[f"{kind}_id"], changes_of(body), house().seal))
 
     @operation("DELETE", one, f"Give a {kind} the status deleted; its mail and its address stay.", rule="admin", name=f"{kind}_delete")
     def delete(viewer: Viewer, **ids: int) -> None:
@@ -143,7 +147,7 @@ def _record_routes(kind: str) -> None:
         with write():
             drops.rotate(record_id, house().seal, house().now())
             note(viewer, "address-rotated", f"record:{record_id}", house().now())
-        return _found(records.get(kind, record_id, house().seal))
+        return shown(viewer, records.get(kind, record_id, house().seal))
 
     @operation("GET", f"{one}/threads", f"The readable threads on a {kind}.", query=shapes.ListQuery, answer=shapes.ThreadList, name=f"{kind}_threads")
     def on_it(viewer: Viewer, query: shapes.ListQuery, **ids: int) -> Any:

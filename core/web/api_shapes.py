@@ -377,7 +377,7 @@ class RepsQuery(ListQuery):
 class AddressWanted(Reads):
     address: Annotated[str, Field(max_length=320)]
     kind: Literal["connected", "account", "alias", "alternative"] = "alternative"
-    verified: bool = False
+    verified: bool | None = Field(None, description="Unless told, as the kind has it: only an alternative address waits for its confirmation.")
     connected_at: Moment | None = None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, Response, abort, request, url_for
@@ -51,6 +52,7 @@ def _list(noun: str, status_code: int = 200, where: str = "", wrong: str = "") -
     if status not in (*STATUSES[kind], "any"):
         abort(404)
     found = records.page(kind, house().seal, request.args.get("cursor") or None, 50, q=q or None, status=None if status == "any" else status)
+    found = replace(found, items=records.as_known_to(viewer(), found.items))
     return hx.render(
         "records/list.html", "records/list.html", status_code, noun=noun, kind=kind, found=found, q=q, status=status, statuses=STATUSES[kind],
         people=_people_of(found.items), organisations=_organisations(found.items), where=where, wrong=wrong, **_words(),

@@ -9,7 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import Ignored
-from core.steps.contacts import ContactPlan, addresses, glob, internal_domains, is_never_log, organisation_domains, plan, sort_out
+from core.steps.contacts import (
+    ContactPlan,
+    addresses,
+    forms,
+    glob,
+    internal_domains,
+    is_never_log,
+    organisation_domains,
+    plan,
+    sort_out,
+)
 from core.steps.facts import House, Unwrapped
 from core.types import Contact, Email, Envelope
 from tests.steps.world import (
@@ -287,6 +297,12 @@ class TestSettings:
         assert len(new(planned(mail(to=to)))) == 2
         folded = planned(mail(to=to), house=with_rules(fold_plus_tags=True))
         assert [person.key for person in folded.new] == [BO]
+
+    def test_a_contact_entered_with_its_plus_tag_is_found_though_tags_are_folded(self):
+        house, tagged = with_rules(fold_plus_tags=True), "bo+x@cust.example"
+        assert set(forms("Bo+X@cust.example", house)) == {tagged, BO}
+        assert linked(planned(mail(to=(tagged,)), house=house, known={tagged: contact(7), BO: contact(8)})) == [7]
+        assert linked(planned(mail(to=(tagged, "bo+y@cust.example")), house=house, known={tagged: contact(7), BO: contact(8)})) == [7, 8]
 
     def test_a_folded_contact_is_found(self):
         assert linked(planned(mail(to=("bo+x@cust.example",)), house=with_rules(fold_plus_tags=True), known={BO: contact(7)})) == [

@@ -46,6 +46,14 @@ def test_a_bcc_to_the_forwarding_address_that_is_no_forward_is_a_bcc():
     assert found.sender.address == ANA
 
 
+def test_a_mail_to_the_forwarding_address_alone_without_any_block_waits():
+    """F31: whoever sends there forwards something, also when the program or the writer took every sign of it away."""
+    for given in (mail(to=(FORWARD_DROP.address,), subject="Ten oak chairs"), mail(to=()), mail(to=(FORWARD_DROP.address, BEN))):
+        found = unwrap(given, None, FORWARDING, ours=HOUSE.ours)
+        assert (found.is_forward, found.sender, found.waits) == (True, None, "forward-unreadable")
+    assert not unwrap(mail(to=(BCC_DROP.address,)), None, BCC, ours=HOUSE.ours).waits
+
+
 def test_a_forward_to_a_customer_with_the_drop_address_in_bcc_is_the_reps_own_mail():
     found = unwrap(mail(to=(CY,), subject="Fwd: prices"), block(), BCC)
     assert not found.is_forward

@@ -11,6 +11,7 @@ from core.errors import BadInput
 from core.store import filing, links, people, records, threads, undo
 from core.store.company import change_company
 from core.store.database import connected, write
+from core.store.load import load
 from core.store.models import Contact, ContactAddress, Participant, Record, RecordContact, Thread
 from core.store.visibility import Viewer
 from tests.store.small_world import World
@@ -88,6 +89,40 @@ def test_a_merge_moves_everything_and_can_be_undone(company):
     assert {view.id for view in people.contact_records(other, world.seal)} == {deal, other_deal}
     assert people.merge(ana, keep, keep) is None
     assert people.merge(ana, keep, 999999) is None
+
+
+def test_another_program_s_contacts_are_loaded_again_after_a_merge(company):
+    """Both names lead to the contact that was kept, and nothing that was merged comes back."""
+    world, ana = company
+    file = {
+        "contacts": [{"external_id": "k", "name": "Bo", "addresses": ["bo@cust.example"]}, {"external_id": "o", "name": "Bosse", "addresses": ["b@home.example"]}],
+        "deals": [{"external_id": "d", "title": "Chairs", "contacts": ["k", "o"]}],
+    }
+    load(file, world.now)
+    keep, other = (people.contacts(external_id=name).items[0].id for name in ("k", "o"))
+    token = people.merge(ana, keep, other)
+    load(file, world.now)
+    load({"contacts": [{**file["contacts"][1], "addresses": ["b@home.example", "bosse@home.example"]}]}, world.now)
+    assert [people.contacts(external_id=name).items[0].id for name in ("k", "o")] == [keep, keep]
+    (merged,) = people.contacts().items
+    assert (merged.name, merged.addresses) == ("Bo", ["bo@cust.example", "b@home.example", "bosse@home.example"])
+    assert records.page("deal", world.seal).items[0].contacts == [keep]
+    assert undo.take_back(ana, token) == "merge"
+    assert [people.contacts(external_id=name).items[0].id for name in ("k", "o")] == [keep, other]
+    people.merge(ana, keep, other)
+    people.delete_contact(ana, keep)
+    load(file, world.now)
+    assert {(view.external_id, view.name) for view in people.contacts().items} == {("k", "Bo"), ("o", "Bosse")}
+
+
+def test_a_contact_without_a_name_elsewhere_takes_that_of_the_one_merged_into_it(company):
+    world, ana = company
+    load({"contacts": [{"external_id": "o", "name": "Bosse", "addresses": ["b@home.example"]}]}, world.now)
+    keep, other = world.contact("Bo", "bo@cust.example"), people.contacts(external_id="o").items[0].id
+    token = people.merge(ana, keep, other)
+    assert people.get_contact(keep).external_id == "o"
+    assert undo.take_back(ana, token) == "merge"
+    assert (people.get_contact(keep).external_id, people.get_contact(other).external_id) == (None, "o")
 
 
 def test_a_deleted_contact_leaves_every_page_and_its_mail_stays(company):
@@ -208,6 +243,27 @@ def test_a_record_s_page_shows_readable_mail_only(company):
         links.link(viewer, mail.thread_id, "deal", deal)
     assert [row.subject for row in records.threads(ana, deal).items] == ["bo@sales.example company", "ana@sales.example private"]
     assert [row.subject for row in records.threads(eve, deal).items] == ["bo@sales.example company"]
+
+
+def test_that_a_private_mail_came_to_a_record_is_told_to_nobody_else(company):
+    world, ana = company
+    bo, eve = world.rep("bo"), world.rep("eve", role="admin")
+    deal, quiet = world.record("Chairs"), world.record("Sofa")
+    shared, private = world.mail(bo, "one", sharing="company"), world.mail(bo, "two")
+    for mail in (shared, private):
+        world.policy_link(mail.thread_id, deal)
+        records.touch([deal], mail.date)
+    world.policy_link(world.mail(bo, "three").thread_id, quiet)
+    records.touch([quiet], private.date)
+
+    def known(viewer):
+        found = [records.get("deal", ident, world.seal) for ident in (deal, quiet)]
+        return [record.last_activity_at for record in records.as_known_to(viewer, found)]
+
+    assert known(ana) == [shared.date, None]
+    assert known(bo) == known(eve) == [private.date, private.date]  # the owner, and the admin who knows who and when
+    threads.set_sharing(bo, private.thread_id, "company")
+    assert known(ana) == [private.date, None]
 
 
 def test_copies_of_one_exchange_stand_below_the_newest_on_whichever_page_they_are(company):
