@@ -8,8 +8,11 @@ from html import escape, unescape
 import nh3
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+from core.mail.nesting import deeper_than
+
 MAX_BYTES = 2_000_000
 MAX_DEPTH = 200  # the sanitiser and the parser are quadratic in nesting
+MAX_ESCAPED = 300_000  # & and no-break spaces: the sanitiser is quadratic in those of one text; an honest mail has some thousands
 MAX_TEXT = 2_000_000
 
 def _names(text: str) -> frozenset[str]:
@@ -136,32 +139,14 @@ def text_to_html(text: str) -> str:
 
 # --- limits --------------------------------------------------------------------------------------------------------
 
-_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9:-]{0,30})")
-# Void tags, and tags whose start closes an open one of their kind: they nest only inside others, which are counted.
-_NOT_COUNTED = _names("area base br col embed hr img input link meta param source track wbr p li dt dd option optgroup tr td th thead tbody tfoot colgroup html head body")
-
 
 def too_much(html: str) -> bool:
-    """True when the HTML is over the limits of size or nesting. One pass; an over-estimate of the nesting is possible."""
+    """True when the HTML is over the limits of size, escapes or nesting. One pass; an over-estimate of the nesting is possible."""
     if len(html) > MAX_BYTES or (not html.isascii() and len(html) * 4 > MAX_BYTES and len(html.encode("utf-8", "replace")) > MAX_BYTES):
         return True
-    if html.count("<") <= MAX_DEPTH:
-        return False
-    open_tags: dict[str, int] = {}
-    depth = 0
-    for match in _TAG.finditer(html):
-        name = match[2].lower()
-        if name in _NOT_COUNTED:
-            continue
-        if not match[1]:
-            depth += 1
-            if depth > MAX_DEPTH:
-                return True
-            open_tags[name] = open_tags.get(name, 0) + 1
-        elif open_tags.get(name, 0) > 0:  # an end tag that closes nothing must not lower the count
-            open_tags[name] -= 1
-            depth -= 1
-    return False
+    if html.count("&") + html.count("\xa0") > MAX_ESCAPED:
+        return True
+    return html.count("<") > MAX_DEPTH and deeper_than(html, MAX_DEPTH)
 
 
 _ANY_TAG = re.compile(r"<[^<>]{0,2000}>")

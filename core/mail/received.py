@@ -29,6 +29,8 @@ _BY = re.compile(r"(?:^|\s)by\s+(\S{1,255})", re.IGNORECASE)
 _WITH = re.compile(r"\swith\s+([A-Za-z]{1,20})", re.IGNORECASE)
 _IN_BRACKETS = re.compile(r"\[(?:IPv6:)?([0-9A-Fa-f:.]{2,45})(?:%[^\]\s]{1,20})?\]", re.IGNORECASE)
 _HELO = re.compile(r"(?:^|[\s(])helo[= ]([^\s()]{1,255})", re.IGNORECASE)  # Exim, qmail
+_SEEN = re.compile(r"(?:\S{1,255}\s)?\[[0-9A-Fa-f:.IPv]{2,50}\]|[0-9A-Fa-f:.]{2,45}")
+_COMMENT_FOLLOWS = re.compile(r"\)?\s*\(")
 _INSIDE = ("lmtp", "lmtps", "lmtpa", "lmtpsa", "local", "pipe")
 
 
@@ -98,16 +100,20 @@ def read_hop(value: bytes) -> Hop:
     with_ = _WITH.search(bare, by.end() if by else 0)
     taker = read_address(by[1].strip("[];")) if by else None
     giver = _FROM.match(text)
-    address = _giver_address(giver[1], giver[2], giver[3]) if giver else None
+    address = _giver_address(giver[1], giver[2], giver[3], text[giver.end() :]) if giver else None
     return Hop(address, _giver_helo(giver) if giver else None, taker, bool(with_) and with_[1].lower() in _INSIDE)  # type: ignore[index]
 
 
-def _giver_address(name: str, comment: str | None, second: str | None) -> Address | None:
+def _giver_address(name: str, comment: str | None, second: str | None, rest: str) -> Address | None:
     """The address that the taker saw, never the one by which the client called itself."""
     if comment is None:
         return None  # "from NAME by ...": the name alone is the client's word
     if comment.lower().startswith("helo "):  # qmail: from unknown (HELO name) (192.0.2.1)
+        if _COMMENT_FOLLOWS.match(rest):
+            return None  # the name that the client gave may hold brackets of its own
         return read_address((second or "").rpartition("@")[2])
+    if second is not None and (_SEEN.fullmatch(second) or read_address(comment) is not None):
+        return None  # two that look like what a server sees: the first may be part of the client's name
     seen = re.split(r"(?:^|\s)helo=", comment, maxsplit=1)[0]  # Exim: ([192.0.2.1] helo=name)
     found = _IN_BRACKETS.findall(seen)
     if found:

@@ -97,7 +97,7 @@ def _claimed_sealer(raw: bytes) -> str:
     """The d= of the seal with the highest number, as it says; "" when there is none that can be read."""
     seals: list[tuple[int, str]] = []
     for name, value in fields(raw):
-        if name.lower() == "arc-seal" and len(value) <= MAX_FIELD:
+        if name.upper() == "ARC-SEAL" and len(value) <= MAX_FIELD:
             tags = read_tags(value) or {}
             if tags.get(b"i", b"").isdigit():
                 seals.append((int(tags[b"i"][:3]), tags.get(b"d", b"").decode("ascii", "replace").lower()))

@@ -91,7 +91,9 @@ def test_links_open_apart_and_tell_nothing() -> None:
     assert safe_html('<a href="https://x.example/a?b=c&amp;d">l</a>') == '<a href="https://x.example/a?b=c&amp;d" target="_blank" rel="noopener noreferrer nofollow">l</a>'
 
 
-@pytest.mark.parametrize("html", ["<div>" * 20_000 + "text", "<div></x>" * 20_000 + "text", "<b><table><tr><td></b>" * 5000 + "text", "<svg><g>" * 5000 + "</svg>text", "<p>text" + "x" * 2_100_000])
+@pytest.mark.parametrize("html", ["<div>" * 20_000 + "text", "<div></x>" * 20_000 + "text", "<b><table><tr><td></b>" * 5000 + "text", "<svg><g>" * 5000 + "</svg>text", "<p>text" + "x" * 2_100_000,
+    "<span><div></span></div>" * 5000 + "text", "<b><table></b></table>" * 5000 + "text", "<optgroup>a" * 5000 + "text", "<li><dd>a" * 5000 + "text", "<p.>a" * 5000 + "text",
+    "<div><!-- </div> -->" * 5000 + "text", "<div><p title='</div>'>" * 5000 + "text", "<div><style></div></style>" * 5000 + "text", "a & b " * 310_000 + "text"])  # fmt: skip
 def test_what_is_too_deep_or_too_long_is_shown_as_text(html: str) -> None:
     assert too_much(html)
     assert "text" in html_to_text(html)
@@ -104,6 +106,10 @@ def test_unclosed_paragraphs_and_long_tables_are_no_depth() -> None:
     assert not too_much("<p>a<br>" * 5000)
     assert not too_much("<table>" + "<tr><td><b>x</b>" * 5000 + "</table>")
     assert not too_much("<ul>" + "<li>x" * 5000 + "</ul>")
+    assert not too_much("<dl>" + "<dt>x<dd>y" * 5000 + "</dl>" + "<!-- <div> -->" * 500)
+    assert not too_much("<p><span>a<b>b</span></b></p><div><p>c</div><ul><li><ul><li>d</ul></ul>" * 5000)
+    assert not too_much("<table>" + "<tr><td><p>a" * 5000 + "</table>" + "<table><tr><td><p>a</table>" * 5000 + "<ul><li>a</ul>" * 5000)
+    assert not too_much("<table><tr><td><table><td><font>a</font></table><td title='<div>'><img><br></table><h1>x</h1><a href='y'>z</a>" * 5000)
 
 
 @pytest.mark.parametrize(

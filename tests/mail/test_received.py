@@ -94,6 +94,19 @@ def test_what_the_client_calls_itself_is_never_its_address(value: str) -> None:
     assert found.client_ip == "192.0.2.1"
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "from unknown (HELO x) (192.0.2.1) (203.0.113.9) by mx.drop.example with SMTP",
+        "from x (192.0.2.1) (203.0.113.9) by mx.drop.example with Microsoft SMTP Server",
+        "from x (y [192.0.2.1]) (unknown [203.0.113.9]) by mx.drop.example (Postfix) with SMTP",
+        "from x ([192.0.2.1]) ([IPv6:2001:db8::9]) by mx.drop.example with SMTP",
+    ],
+)
+def test_where_two_addresses_look_seen_neither_is_believed(value: str) -> None:
+    assert seen(value).client_ip is None
+
+
 def test_a_name_alone_is_the_clients_word() -> None:
     assert seen("from [192.0.2.1] by mx.drop.example with SMTP").client_ip is None
     assert seen("from mail.x.example by mx.drop.example with SMTP").client_ip is None
