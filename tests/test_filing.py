@@ -69,9 +69,35 @@ def test_a_mistyped_drop_address_becomes_no_contact(company: Company) -> None:
         message = log(company, company.mail(f"Typo {len(named)}", to="Bo <bo@cust.example>, acmee@drop.example, r-aaaabbbbccccdddd@drop.example"))
         assert titles(message.thread_id, "contact") == {"Bo"}
         assert titles(message.thread_id, "organisation") == {"Cust Ltd"}
+    below = log(company, company.mail("A host below it is somebody else's", to="cy@shop.drop.example"))
+    assert titles(below.thread_id, "contact") == {"cy@shop.drop.example"}
     company_settings.change_company({"mail_domain": "gmail.com"})
     company.fresh()
-    assert "gmail.com" not in reps.internal_domains()
+    assert reps.drop_domain() == ""
+
+
+def test_a_file_that_comes_later_takes_over_whom_mail_made(company: Company) -> None:
+    """The contact, its mail and its organisation are the other program's from then on; a second address of one person makes no second contact."""
+    company_settings.change_company({"internal_domains": ["sales.example"]})
+    first = log(company, company.mail("One", to="di@new.example"))
+    second = log(company, company.mail("Two", to="Di Home <di@home.example>"))
+    file: dict[str, Any] = {
+        "organisations": [{"external_id": "o9", "name": "New Ltd", "domains": ["new.example"]}],
+        "contacts": [{"external_id": "c9", "name": "Di", "addresses": ["di@new.example"], "organisation": "o9"}],
+        "deals": [{"external_id": "d9", "title": "Nine", "contacts": ["c9"], "created_at": "2026-01-01T00:00:00Z"}],
+    }
+    load(file, company.at)
+    file["contacts"][0]["addresses"].append("di@home.example")
+    for _ in range(2):
+        load(file, company.at)
+    contact = Contact.get(Contact.external_id == "c9")
+    assert (contact.name, contact.organisation.name, contact.organisation.external_id) == ("Di", "New Ltd", "o9")
+    assert {row.address for row in ContactAddress.select().where(ContactAddress.contact == contact.id)} == {"di@new.example", "di@home.example"}
+    assert titles(first.thread_id, "contact") == titles(second.thread_id, "contact") == {"Di"}
+    assert {chip["title"] for chip in Thread.get_by_id(first.thread_id).chips} == {"Di", "New Ltd"}
+    assert titles(log(company, company.mail("Three", to="di@home.example")).thread_id, "deal") == {"Nine"}
+    with pytest.raises(BadInput, match="belongs to another contact"):
+        load({"contacts": [{"external_id": "c10", "name": "Ed", "addresses": ["di@home.example"]}]}, company.at)
 
 
 def test_the_only_open_deal_is_linked_and_its_last_activity_moves(company: Company) -> None:

@@ -35,7 +35,7 @@ def zones_of(domain: str) -> tuple[str, ...]:
 class House:
     """Who belongs to the company, and whom it never logs. Addresses are given in the form of `address_key`.
 
-    `drop_addresses` needs to hold only those that the mail names. `never_log` holds addresses, domains (which stand for
+    `drop_addresses` needs to hold only those that the mail names; nobody else is at `drop_domain`. `never_log` holds addresses, domains (which stand for
     their subdomains too) and simple `*` globs of either. `role_addresses` True keeps role and no-reply addresses from
     becoming contacts. `limit` is the greatest number of new contacts that one mail may make: as many as a mail may name (F1, F25).
     """
@@ -44,6 +44,7 @@ class House:
     team_addresses: frozenset[str] = frozenset()
     drop_addresses: frozenset[str] = frozenset()
     internal_domains: frozenset[str] = frozenset()
+    drop_domain: str = ""
     never_log: tuple[str, ...] = ()
     role_addresses: bool = True
     fold_plus_tags: bool = False
@@ -57,7 +58,8 @@ class House:
             return "contact-drop-address"
         if any(one in known for one in (key, bare) for known in (self.rep_addresses, self.team_addresses)):
             return "contact-rep"
-        if not self.internal_domains.isdisjoint(zones_of(domain_of(key))):
+        domain = domain_of(key)
+        if domain == self.drop_domain or not self.internal_domains.isdisjoint(zones_of(domain)):
             return "contact-internal"
         return None
 

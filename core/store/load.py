@@ -11,7 +11,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from core.errors import BadInput, Sentence
 from core.mail.addresses import normalise, normalise_domain
 from core.reasons import N_
-from core.store import passwords, reps
+from core.store import passwords, people, records, reps
 from core.store.company import beat
 from core.store.complaints import sentence_of
 from core.store.database import write
@@ -19,6 +19,7 @@ from core.store.fields import in_utc
 from core.store.models import (
     Contact,
     ContactAddress,
+    Link,
     NeverLog,
     Organisation,
     OrganisationDomain,
@@ -254,11 +255,12 @@ class _Loader:
         TeamAddress.insert(address=row.address, **values).on_conflict(conflict_target=[TeamAddress.address], update=changes).execute()
 
     def _organisation(self, row: OrganisationRow, where: str) -> None:
-        found = Organisation.get_or_none(Organisation.external_id == row.external_id)
+        found = Organisation.get_or_none(Organisation.external_id == row.external_id) or self._adopted_organisation(row)
         if found is None:
             found = Organisation.create(external_id=row.external_id, name=row.name, created_at=self.now, updated_at=self.now)
         elif found.name != row.name:
             Organisation.update(name=row.name, updated_at=self.now).where(Organisation.id == found.id).execute()
+            records.refresh_chips(Link.organisation == found.id)
         for position, domain in enumerate(row.domains):
             held = OrganisationDomain.get_or_none(OrganisationDomain.domain == domain)
             if held is not None and held.organisation_id != found.id:
@@ -266,26 +268,52 @@ class _Loader:
             if held is None:
                 OrganisationDomain.create(domain=domain, organisation=found.id)
 
+    def _adopted_organisation(self, row: OrganisationRow) -> Any:
+        """The organisation that mail made of one of the domains before the file came; None when there is none."""
+        held = OrganisationDomain.select(OrganisationDomain.organisation).join(Organisation).where(
+            OrganisationDomain.domain.in_(row.domains), Organisation.external_id.is_null(), Organisation.deleted_at.is_null()
+        )  # fmt: skip
+        first = held.tuples().first() if row.domains else None
+        if first is None:
+            return None
+        Organisation.update(external_id=row.external_id).where(Organisation.id == first[0]).execute()
+        return Organisation.get_by_id(first[0])
+
     def _contact(self, row: ContactRow, where: str) -> None:
         organisation = self._known(Organisation, row.organisation, f"{where}.organisation") if row.organisation else None
         found, merged = _contact_of(row.external_id)
+        if found is None:
+            found = self._adopted(row)
         if found is None:
             found = Contact.create(external_id=row.external_id, name=row.name, organisation=organisation, created_at=self.now, updated_at=self.now)
         elif not merged:  # of one that a person merged into another the addresses count, which the other has
             changes = _given(row, {"name": row.name, "organisation": organisation})
             if any(getattr(found, "organisation_id" if name == "organisation" else name) != value for name, value in changes.items()):
                 Contact.update(**changes, updated_at=self.now).where(Contact.id == found.id).execute()
+                records.refresh_chips(Link.contact == found.id)
         for position, address in enumerate(row.addresses):
             held = ContactAddress.get_or_none(ContactAddress.address == address)
             if held is not None and held.contact_id != found.id:
+                if held.contact.external_id is None:  # mail made it of this address before
+                    people.absorb(Contact.get_by_id(found.id), held.contact, self.now)
+                    continue
                 raise BadInput(f"{where}.addresses[{position}]", N_("%(address)s belongs to another contact"), address=address)
             if held is None:
                 ContactAddress.create(address=address, contact=found.id)
 
+    def _adopted(self, row: ContactRow) -> Any:
+        """The contact that mail made of one of the addresses before the file came, now with its external id; None when there is none."""
+        held = ContactAddress.select(ContactAddress.contact).join(Contact).where(ContactAddress.address.in_(row.addresses), Contact.external_id.is_null())
+        first = held.order_by(ContactAddress.id).tuples().first() if row.addresses else None
+        if first is None:
+            return None
+        Contact.update(external_id=row.external_id).where(Contact.id == first[0]).execute()
+        return Contact.get_by_id(first[0])
+
     def _record(self, kind: RecordKind, row: Any, where: str) -> None:
         organisation = self._known(Organisation, row.organisation, f"{where}.organisation") if row.organisation else None
         owner = self._known(Rep, row.owner, f"{where}.owner") if row.owner else None
-        people = list(dict.fromkeys(self._contact_known(key, f"{where}.contacts[{i}]") for i, key in enumerate(row.contacts)))
+        standing = list(dict.fromkeys(self._contact_known(key, f"{where}.contacts[{i}]") for i, key in enumerate(row.contacts)))
         found = Record.get_or_none((Record.kind == kind) & (Record.external_id == row.external_id))
         created = row.created_at or (found.created_at if found else self.now)
         values = {
@@ -296,10 +324,12 @@ class _Loader:
             found = Record.create(kind=kind, external_id=row.external_id, **values)
         else:
             Record.update(**_given(row, values)).where(Record.id == found.id).execute()
+            if found.title != row.title:
+                records.refresh_chips(Link.record == found.id)
         if "status" in row.model_fields_set or not RecordHistory.select().where(RecordHistory.record == found.id).exists():
             self._history(found.id, row.status, created, row.closed_at or row.updated_at)
         if "contacts" in row.model_fields_set:
-            self._people(found.id, people, created)
+            self._people(found.id, standing, created)
 
     def _history(self, record_id: int, status: str, created: dt.datetime, since: dt.datetime | None) -> None:
         """`since` is None where the file does not tell. Of a new record that is closed it is then never known to have been open."""

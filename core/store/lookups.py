@@ -72,6 +72,7 @@ def ours() -> Ours:
             rep_addresses=frozenset(address_key(a) for a in reps.rep_addresses()),
             team_addresses=frozenset(address_key(a) for a in reps.team_addresses()),
             internal_domains=reps.internal_domains(),
+            drop_domain=reps.drop_domain(),
             never_log=tuple(row[0] for row in NeverLog.select(NeverLog.pattern).tuples()),
             role_addresses=not settings.role_addresses_are_contacts,
             fold_plus_tags=settings.fold_plus_tags,

@@ -357,24 +357,30 @@ def merge(viewer: Viewer, keep_id: int, other_id: int) -> str | None:
         if keep is None or other is None or keep.id == other.id:
             return None
         now = dt.datetime.now(UTC)
-        facts: dict[str, Any] = {"keep": keep.id, "other": other.id, "external_id": other.external_id}
-        for name, table, column in (("addresses", ContactAddress, "contact"), ("participants", Participant, "contact")):
-            field = getattr(table, column)
-            facts[name] = [ident for (ident,) in table.select(table.id).where(field == other.id).tuples()]
-            table.update(**{column: keep.id}).where(field == other.id).execute()
-        facts["records"] = _move_records(keep.id, other.id, now)
-        facts["links"] = _move_links(keep.id, other.id, now)
-        if keep.organisation_id is None and other.organisation_id is not None:
-            Contact.update(organisation=other.organisation_id).where(Contact.id == keep.id).execute()
-            facts["organisation"] = True
-        # The other program goes on calling it so: the name leads to the contact that it became, as its own where that has none.
-        facts["named"] = keep.external_id is None and other.external_id is not None
-        kept = None if facts["named"] else other.external_id
-        Contact.update(merged_into=keep.id, deleted_at=now, external_id=kept).where(Contact.id == other.id).execute()
-        Contact.update(updated_at=now, external_id=other.external_id if facts["named"] else keep.external_id).where(Contact.id == keep.id).execute()
+        facts = absorb(keep, other, now)
         note(viewer, "contacts-merged", f"contact:{keep.id}", now, other=other.id)
         _tell("contact.changed", keep.id, viewer, now)
         return undo.offer(viewer, "merge", facts)
+
+
+def absorb(keep: Any, other: Any, now: dt.datetime) -> dict[str, Any]:
+    """Move everything of one contact to another, inside the caller's transaction; what is needed to part them again."""
+    facts: dict[str, Any] = {"keep": keep.id, "other": other.id, "external_id": other.external_id}
+    for name, table, column in (("addresses", ContactAddress, "contact"), ("participants", Participant, "contact")):
+        field = getattr(table, column)
+        facts[name] = [ident for (ident,) in table.select(table.id).where(field == other.id).tuples()]
+        table.update(**{column: keep.id}).where(field == other.id).execute()
+    facts["records"] = _move_records(keep.id, other.id, now)
+    facts["links"] = _move_links(keep.id, other.id, now)
+    if keep.organisation_id is None and other.organisation_id is not None:
+        Contact.update(organisation=other.organisation_id).where(Contact.id == keep.id).execute()
+        facts["organisation"] = True
+    # The other program goes on calling it so: the name leads to the contact that it became, as its own where that has none.
+    facts["named"] = keep.external_id is None and other.external_id is not None
+    kept = None if facts["named"] else other.external_id
+    Contact.update(merged_into=keep.id, deleted_at=now, external_id=kept).where(Contact.id == other.id).execute()
+    Contact.update(updated_at=now, external_id=other.external_id if facts["named"] else keep.external_id).where(Contact.id == keep.id).execute()
+    return facts
 
 
 def _move_records(keep: int, other: int, now: dt.datetime) -> dict[str, list[int]]:

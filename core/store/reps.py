@@ -78,11 +78,15 @@ def team_addresses() -> frozenset[str]:
 
 
 def internal_domains() -> frozenset[str]:
-    """The company's own domains, free mail apart: those the admin named, else those of the reps' account addresses; and the one of the drop addresses.
+    """The company's own domains: those the admin named, else the domains of the reps' account addresses, free-mail apart."""
+    named = company().internal_domains
+    if named:
+        return frozenset(named)
+    domains = {email.rpartition("@")[2] for (email,) in Rep.select(Rep.email).tuples()}
+    return frozenset(domain for domain in domains if domain and not is_free_mail(domain))
 
-    An address there that is none of ours is a mistyped or forgotten drop address, and nobody's.
-    """
-    settings = company()
-    domains = set(settings.internal_domains) or {email.rpartition("@")[2] for (email,) in Rep.select(Rep.email).tuples()}
-    drops = settings.mail_domain
-    return frozenset(domain for domain in domains if domain and not is_free_mail(domain)) | ({drops} if drops and not is_free_mail(drops) else set())
+
+def drop_domain() -> str:
+    """The domain of the drop addresses: what stands there and is none of ours is a mistyped one, and nobody's. "" for a mailbox at a free-mail provider."""
+    domain = company().mail_domain
+    return "" if is_free_mail(domain) else domain

@@ -211,13 +211,14 @@ def _kept_out(typed: str) -> str | None:
     domain = (address or typed.lower()).rpartition("@")[2]
     if not listed.would_log(typed):
         return "contact-never-log"
+    ours = {*reps.internal_domains(), reps.drop_domain()}
     if address is None:
-        return "contact-internal" if domain in reps.internal_domains() else None
+        return "contact-internal" if domain in ours else None
     if drops.find(address, house().seal, now()) is not None:
         return "contact-drop-address"
     if address in reps.rep_addresses() | reps.team_addresses():
         return "contact-rep"
-    if domain in reps.internal_domains():
+    if domain in ours:
         return "contact-internal"
     return "contact-role" if is_role(address) and not company().role_addresses_are_contacts else None
 
