@@ -19,7 +19,7 @@ from core.store.links import LinkView
 from core.store.models import Attachment, ContactAddress, Message, Rep
 from core.store.threads import AttachmentView, Conversation, MessageView
 from core.store.visibility import is_id, viewer_of
-from core.web import hx
+from core.web import hx, quotes
 from core.web.access import admin_only, public, signed_in
 from core.web.frame import house, me, now, reading, viewer
 from core.web.inbox import say_archived, say_shared
@@ -260,8 +260,13 @@ def body(message_id: int) -> Response:
     wanted = request.args.get("images") == "1"
     html = _html_with_images(found) if wanted else None
     if html is None:
-        return _framed(Markup(with_pictures(found, found.html)), BODY_POLICY, unreadable=wanted)  # noqa: S704 - sanitised when the mail was read
-    return _framed(Markup(with_pictures(found, html)), BODY_POLICY_WITH_IMAGES)  # noqa: S704 - sanitised just now
+        return _framed(Markup(_shown(found, found.html)), BODY_POLICY, unreadable=wanted)  # noqa: S704 - sanitised when the mail was read
+    return _framed(Markup(_shown(found, html)), BODY_POLICY_WITH_IMAGES)  # noqa: S704 - sanitised just now
+
+
+def _shown(found: MessageView, html: str) -> str:
+    """The safe HTML with its own pictures and with its quotes folded; what a forward quotes is what it was sent for."""
+    return with_pictures(found, html if found.forward else quotes.folded(html, _("Quoted text")))
 
 
 def _html_with_images(found: MessageView) -> str | None:

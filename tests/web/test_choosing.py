@@ -127,3 +127,30 @@ def test_an_invitation_says_whether_a_mail_is_on_its_way(world: World, mail: Sim
     admin = world.client("cleo")
     answer = world.post(admin, "/settings/people", name="New", email="new@sales.example", role="member")
     assert "Give this link to new@sales.example." in admin.get(answer.location).text
+
+
+def test_a_search_says_what_it_left_out_in_the_readers_language(world: World, mail: SimpleNamespace) -> None:
+    client = world.client("ana")
+    for typed, term in (("before:banana", "before:banana"), ("from:", "from:"), ("offer before:banana.", "before:banana.")):
+        text = client.get("/inbox", query_string={"q": typed}).text
+        assert f"Not understood, and left out: {term}" in text, typed
+    assert "Nothing in “(” can be looked for, so no mail is left out." in client.get("/inbox?q=(").text
+    assert "can be looked for" not in client.get("/inbox?q=offer").text
+    assert "can be looked for" not in client.get("/inbox?q=is:held").text
+    with connected():
+        Rep.update(language="sv").where(Rep.id == world.rep("ana").id).execute()
+    text = client.get("/inbox", query_string={"q": "a" * 300}).text
+    with connected():
+        Rep.update(language="en").where(Rep.id == world.rep("ana").id).execute()
+    assert "Only the first 256 characters" not in text
+
+
+def test_a_link_by_hand_names_the_person_once(world: World, mail: SimpleNamespace) -> None:
+    world.mail("Linked by hand", to="Nina <nina@byhand.example>")
+    thread = thread_of("Linked by hand")
+    client = world.client("ana")
+    world.post(client, f"/threads/{thread}/links", kind="deal", id=str(world.chairs))
+    panel = client.get(f"/threads/{thread}/links").text
+    assert "Ana Sand linked it by hand." in panel
+    assert "ana@sales.example linked" not in panel
+    assert "by Ana Sand ·" not in panel
