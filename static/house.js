@@ -281,12 +281,37 @@
   // Whoever comes back to the list, from a conversation or after an undo, goes on where he was.
   document.addEventListener("click", (event) => {
     const row = event.target instanceof Element && event.target.closest("a.open")?.closest("li[data-may]");
-    if (row) stored("row", row.id, inThisTab);
+    if (!row) return;
+    stored("row", row.id, inThisTab);
+    stored("list", $$("li[data-may]").map((item) => item.id.slice(4)).join(" "), inThisTab);
+    stored("place", location.pathname + location.search, inThisTab);
   });
+  const listed = () => (stored("list", undefined, inThisTab) ?? "").split(" ");
+  // In a conversation: back to the tab or the search that it was opened from, and to the one before and the one after it there.
+  const place = stored("place", undefined, inThisTab);
+  const crumb = $("a.crumb");
+  if (place && crumb && /^\/inbox(\?|$)/.test(place) && new URL(crumb.href).pathname === "/inbox" && listed().includes(location.pathname.split("/").pop())) {
+    crumb.href = place;
+    $$("[data-goes-back]").forEach((field) => { field.value = place; });
+  }
+  for (const step of $$("[data-step]")) {
+    const ids = listed();
+    const at = ids.indexOf(location.pathname.split("/").pop());
+    const id = at < 0 ? undefined : ids[at + Number(step.dataset.step)];
+    if (!id) continue;
+    step.href = `/threads/${id}`;
+    step.hidden = false;
+    step.addEventListener("click", () => stored("row", `row-${id}`, inThisTab));
+  }
   const cameFrom = document.referrer.startsWith(`${location.origin}/`) ? new URL(document.referrer).pathname : "";
   const kept = cameFrom === location.pathname || cameFrom.startsWith("/threads/") || performance.getEntriesByType("navigation")[0]?.type === "back_forward" ? stored("row", undefined, inThisTab) : "";
-  const keptRow = kept && $(`li[data-may]#${CSS.escape(kept)} .row`);
-  if (keptRow) stand(keptRow);
+  if (kept) {
+    const ids = listed();
+    const at = ids.indexOf(kept.slice(4));
+    const after = at < 0 ? [] : ids.slice(at + 1); // what was archived or deleted is gone: the next one takes its place
+    const keptRow = [kept.slice(4), ...after].map((id) => $(`li[data-may]#row-${CSS.escape(id)} .row`)).find(Boolean);
+    if (keptRow) stand(keptRow);
+  }
   function stepMessage(step) {
     const list = $$("details.message > summary");
     if (!list.length) return;

@@ -90,10 +90,11 @@ def _row(thread_id: int, question: Question | None = None) -> Response:
         abort(404)
     if hx.wants_partial():
         return hx.fragment("inbox/_row.html", row=row, question=question)
-    return hx.redirect(url_for("threads.page", thread_id=thread_id) if question else _back())
+    return hx.redirect(url_for("threads.page", thread_id=thread_id) if question else back())
 
 
-def _back() -> str:
+def back() -> str:
+    """Where the reader came from, as the form says it; the inbox when it names no place of ours."""
     asked = request.form.get("back", "")
     return asked if access.is_local_path(asked) else url_for("inbox.page")
 
@@ -138,7 +139,7 @@ def archive(thread_id: int) -> Response:
         abort(404)
     token = threads.archive(viewer(), [thread_id], away)
     say_archived(token, 1, away)
-    return hx.fragment("inbox/_gone.html") if hx.wants_partial() else hx.redirect(_back())
+    return hx.fragment("inbox/_gone.html") if hx.wants_partial() else hx.redirect(back())
 
 
 def say_archived(token: str, count: int, away: bool) -> None:
@@ -167,7 +168,7 @@ def many() -> Response:
         _each(act, rows)
     else:
         abort(400)
-    return hx.redirect(_back())
+    return hx.redirect(back())
 
 
 def _each(act: str, rows: list[ThreadRow]) -> None:

@@ -53,6 +53,7 @@ def test_what_is_done_to_a_row_by_key_leaves_the_keyboard_there(world: World, vi
     assert here(page) == SUBJECTS[4]
     keys.press("z")
     page.get_by_text("Undone.").wait_for()
+    page.locator(".row", has_text=SUBJECTS[2]).wait_for()
     assert here(page) == SUBJECTS[4], "the reload of an undo keeps it too"
     keys.press("Enter")
     page.wait_for_url(re.compile(r"/threads/\d+"))
@@ -104,3 +105,40 @@ def test_the_menu_of_a_person_is_seen_whole_at_the_foot_of_the_panel(world: Worl
     entry = admin.locator("aside details.menu[open] button.entry").last
     assert entry.evaluate(ON_TOP) is True
     assert entry.evaluate("one => one.getBoundingClientRect().bottom <= one.closest('.aside').getBoundingClientRect().bottom")
+
+
+def test_a_conversation_leads_to_its_neighbours_and_back_to_the_tab_it_was_opened_from(world: World, visit, base: str) -> None:
+    page = visit("ana").page
+    keys = page.keyboard
+
+    def shown(subject: str) -> None:
+        page.get_by_role("heading", name=subject).wait_for()
+
+    page.goto(f"{base}/inbox?tab=mine")
+    page.locator(".row", has_text=SUBJECTS[1]).get_by_role("link", name=SUBJECTS[1]).click()
+    shown(SUBJECTS[1])
+    after = SUBJECTS[2]
+    keys.press("]")
+    shown(after)
+    page.get_by_role("link", name="Previous conversation").click()
+    shown(SUBJECTS[1])
+    page.get_by_role("link", name="Next conversation").click()
+    shown(after)
+    keys.press("u")
+    page.wait_for_url("**/inbox?tab=mine")
+    page.locator(".row.here").wait_for()
+    assert here(page) == after
+    keys.press("Enter")
+    shown(after)
+    keys.press("e")
+    page.get_by_text("1 conversation is archived.").wait_for()
+    assert page.url.endswith("/inbox?tab=mine")
+    assert here(page) == SUBJECTS[3], "the one after it"
+    elsewhere = visit("ana").page
+    elsewhere.goto(f"{base}/threads/{_thread_of(SUBJECTS[2])}")
+    assert elsewhere.locator('[data-key="]"]').is_hidden(), "no list was seen before"
+
+
+def _thread_of(subject: str) -> int:
+    with connected():
+        return int(Message.get(Message.subject == subject).thread_id)
