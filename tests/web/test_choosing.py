@@ -154,3 +154,19 @@ def test_a_link_by_hand_names_the_person_once(world: World, mail: SimpleNamespac
     assert "Ana Sand linked it by hand." in panel
     assert "ana@sales.example linked" not in panel
     assert "by Ana Sand ·" not in panel
+
+
+def test_a_new_deal_comes_with_its_person_and_its_organisation(world: World, mail: SimpleNamespace) -> None:
+    world.mail("Before there was a deal", to="Olga <olga@newdeal.example>")
+    client = world.client("ana")
+    answer = world.post(client, "/deals", title="Olga’s shelves", address="Olga@newdeal.example", organisation="New Deal Ltd")
+    page = client.get(answer.location).text
+    assert "New Deal Ltd" in page
+    assert "Before there was a deal" in page.partition("Link these earlier conversations?")[2]
+    for form, place in (({"title": "", "address": "pia@nowhere.example"}, "title"), ({"title": "x", "address": "not an address"}, "address")):
+        refused = world.post(client, "/deals", organisation="Never Made Ltd", **form)
+        assert refused.status_code == 422
+        assert f'id="{place}-wrong"' in refused.text, form
+        assert 'value="Never Made Ltd"' in refused.text
+    assert "Never Made Ltd" not in client.get("/organisations").text, "nothing is left of what was refused"
+    assert "pia@nowhere.example" not in client.get("/contacts").text
