@@ -118,7 +118,7 @@
   }, true);
 
   document.addEventListener("submit", (event) => {
-    const question = event.target.dataset?.question;
+    const question = event.submitter?.dataset.asks ?? event.target.dataset?.question;
     if (question && !window.confirm(question)) event.preventDefault();
   });
   document.addEventListener("change", (event) => {

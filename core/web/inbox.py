@@ -93,10 +93,10 @@ def _row(thread_id: int, question: Question | None = None) -> Response:
     return hx.redirect(url_for("threads.page", thread_id=thread_id) if question else back())
 
 
-def back() -> str:
-    """Where the reader came from, as the form says it; the inbox when it names no place of ours."""
+def back(home: str = "") -> str:
+    """Where the reader came from, as the form says it; `home`, or the inbox, when it names no place of ours."""
     asked = request.form.get("back", "")
-    return asked if access.is_local_path(asked) else url_for("inbox.page")
+    return asked if access.is_local_path(asked) else home or url_for("inbox.page")
 
 
 @pages.get("/inbox/<int:thread_id>/link-item")
