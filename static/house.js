@@ -262,8 +262,10 @@
   const places = { i: "/inbox", c: "/choices", h: "/held", s: "/account", d: "/deals", p: "/contacts", f: "/find" };
   let waitingForPlace = false;
 
-  const rows = () => $$(".row");
-  const current = () => $(".row.here") ?? document.activeElement?.closest?.(".row") ?? null;
+  const ROW = ".row, #choices .choice"; // of a list, or a conversation that needs a choice
+  const OPENS = "a.open, h2 a";
+  const rows = () => $$(ROW);
+  const current = () => rows().find((row) => row.classList.contains("here")) ?? document.activeElement?.closest?.(ROW) ?? null;
   const inThisTab = () => sessionStorage;
   function stand(next) {
     rows().forEach((row) => row.classList.toggle("here", row === next));
@@ -275,7 +277,7 @@
     if (!list.length) return stepMessage(step);
     const at = list.indexOf(current());
     const next = list[Math.max(0, Math.min(list.length - 1, at + step))];
-    $("a.open", next)?.focus({ preventScroll: true });
+    $(OPENS, next)?.focus({ preventScroll: true });
     stand(next);
   }
   // Whoever comes back to the list, from a conversation or after an undo, goes on where he was.
@@ -345,7 +347,7 @@
   const keys = {
     j: () => go(1),
     k: () => go(-1),
-    o: () => press("a.open", current()),
+    o: () => press(OPENS, current()),
     u: () => press('[data-key="u"]'),
     x: () => tick(false),
     X: () => tick(true),
@@ -400,7 +402,7 @@
       }
       return;
     }
-    if (event.key === "Enter" && event.target === body && !$("dialog[open]") && press("a.open", $(".row.here"))) return;
+    if (event.key === "Enter" && event.target === body && !$("dialog[open]") && press(OPENS, current())) return;
     if (field || event.ctrlKey || event.metaKey || event.altKey || $("dialog[open]") || body.dataset.keys === "off") return;
     if (waitingForPlace) {
       waitingForPlace = false;

@@ -142,3 +142,22 @@ def test_a_conversation_leads_to_its_neighbours_and_back_to_the_tab_it_was_opene
 def _thread_of(subject: str) -> int:
     with connected():
         return int(Message.get(Message.subject == subject).thread_id)
+
+
+def test_choices_are_walked_through_and_made_by_key(world: World, visit, base: str) -> None:
+    for number in range(3):
+        world.mail(f"Undecided {number}", to="Kim Oda <kim@far.example>")
+    page = visit("ana").page
+    keys = page.keyboard
+    page.goto(f"{base}/choices")
+    keys.press("j")
+    keys.press("j")
+    assert page.locator(".choice.here h2").inner_text() == "Undecided 1"
+    page.locator("a:focus", has_text="Undecided 1").wait_for()
+    keys.press("2")
+    page.get_by_text("Linked to").wait_for()
+    assert page.locator(".choice", has_text="Undecided 1").count() == 0
+    assert page.locator(".choice", has_text="Undecided 2").count() == 1
+    keys.press("j")
+    keys.press("Enter")
+    page.get_by_role("heading", name="Undecided 2").wait_for()
