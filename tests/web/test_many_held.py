@@ -12,7 +12,6 @@ from core.store.database import connected
 from core.store.models import Audit, Outcome
 from tests.web.world import World
 
-
 NUMBERS = itertools.count()
 
 
