@@ -161,3 +161,24 @@ def test_choices_are_walked_through_and_made_by_key(world: World, visit, base: s
     keys.press("j")
     keys.press("Enter")
     page.get_by_role("heading", name="Undecided 2").wait_for()
+
+
+def test_several_rows_are_linked_at_once(world: World, visit) -> None:
+    world.mail("Bundle one", to="B1 <b1@bundle.example>")
+    world.mail("Bundle two", to="B2 <b2@bundle.example>")
+    page = visit("ana").page
+    for subject in ("Bundle one", "Bundle two"):
+        page.locator(".row", has_text=subject).locator("input").first.check()
+    page.locator(".bulk summary", has_text="Link item").click()
+    field = page.locator("#find-many:focus")
+    field.fill("zzzz")
+    page.get_by_text("Nothing is called “zzzz”.").wait_for()
+    field.press("Enter")
+    assert page.locator(".row input:checked").count() == 2, "nothing was sent"
+    field.fill("desks")
+    entry = page.locator("#found-many .entry", has_text="Desks for Far Ltd")
+    entry.wait_for()
+    assert entry.evaluate(ON_TOP) is True
+    field.press("Enter")
+    page.get_by_text("2 conversations are linked to Desks for Far Ltd.").wait_for()
+    page.locator(".row", has_text="Bundle one").get_by_role("link", name="Desks for Far Ltd").wait_for()
