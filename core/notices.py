@@ -111,7 +111,8 @@ def request_confirmation(rep_id: int, address: str, desk: Desk) -> bool:
     link = _link("confirm", CONFIRM, rep.id, desk, address=plain)
     names = {"name": quoted(rep.name or rep.email), "address": plain, "link": link}
     gettext = gettext_of(rep.language)
-    return _queue(desk, CONFIRM, plain, gettext(CONFIRM_SUBJECT), gettext(CONFIRM_BODY) % names)
+    # The address may be a stranger's, mistyped or made up: it gets one such mail a day, whoever asks.
+    return _queue(desk, CONFIRM, plain, gettext(CONFIRM_SUBJECT), gettext(CONFIRM_BODY) % names, a_day=outbox.ONE_A_DAY)
 
 
 def confirmed(rep_id: int, address: str, now: dt.datetime) -> int:
@@ -192,8 +193,8 @@ def _link(path: str, purpose: str, rep_id: int, desk: Desk, **facts: str) -> str
     return f"{desk.settings.web_url}/{path}/{one_time.make(purpose, rep_id, desk.seal, desk.now(), **facts)}"
 
 
-def _queue(desk: Desk, kind: str, address: str, subject: str, body: str) -> bool:
-    return outbox.enter(kind, address, subject, body, desk.seal, desk.now(), a_day=outbox.ASKED_A_DAY)
+def _queue(desk: Desk, kind: str, address: str, subject: str, body: str, a_day: int = outbox.ASKED_A_DAY) -> bool:
+    return outbox.enter(kind, address, subject, body, desk.seal, desk.now(), a_day=a_day)
 
 
 # --- a stranger's words -------------------------------------------------------------------------------------------

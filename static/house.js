@@ -109,13 +109,16 @@
     $("[autofocus], input:not([type=hidden])", dialog)?.focus();
   }
 
-  // A menu that holds a field is opened to type into it.
+  // A menu that holds a field is opened to type into it; none is cut off by the edge of what scrolls.
   document.addEventListener("toggle", (event) => {
-    if (event.target instanceof HTMLDetailsElement && event.target.open && event.target.classList.contains("menu")) $(".finder input", event.target)?.focus();
+    const menu = event.target;
+    if (!(menu instanceof HTMLDetailsElement) || !menu.open || !menu.classList.contains("menu")) return;
+    $(".finder input", menu)?.focus();
+    $(".sheet", menu)?.scrollIntoView({ block: "nearest" });
   }, true);
 
   document.addEventListener("submit", (event) => {
-    const question = event.target.dataset?.question;
+    const question = event.submitter?.dataset.asks ?? event.target.dataset?.question;
     if (question && !window.confirm(question)) event.preventDefault();
   });
   document.addEventListener("change", (event) => {
@@ -138,22 +141,23 @@
     }
   });
 
-  // WCAG 2.1.4: keys of one letter can be switched off. A browser that forbids storage forgets it.
-  const stored = (value) => {
+  // A browser that forbids storage forgets it.
+  const stored = (name, value, store = () => localStorage) => {
     try {
-      if (value !== undefined) localStorage.setItem("single-keys", value);
-      return localStorage.getItem("single-keys");
+      if (value !== undefined) store().setItem(name, value);
+      return store().getItem(name);
     } catch {
       return value ?? null;
     }
   };
+  // WCAG 2.1.4: keys of one letter can be switched off.
   const single = $("[data-single-keys]");
   if (single) {
-    body.dataset.keys = stored() === "off" ? "off" : "on";
+    body.dataset.keys = stored("single-keys") === "off" ? "off" : "on";
     single.checked = body.dataset.keys === "on";
     single.addEventListener("change", () => {
       body.dataset.keys = single.checked ? "on" : "off";
-      stored(body.dataset.keys);
+      stored("single-keys", body.dataset.keys);
     });
   }
 
@@ -168,14 +172,32 @@
     if (asked === "live" && (target.contains(document.activeElement) || $("details.menu[open], .finder .found:not(:empty), form[data-open]", target))) {
       event.detail.shouldSwap = false;
     }
+    const row = target.matches?.("li[data-may]") && $(".row", target);
+    leaving = row && (row.classList.contains("here") || row.contains(document.activeElement)) ? { id: target.id, at: rows().indexOf(row), here: row.classList.contains("here") } : null;
   });
   body.addEventListener("htmx:afterSwap", (event) => {
     const root = event.detail.target;
     const wrong = $('[aria-invalid="true"]', root.isConnected ? root : document);
+    const menu = root.isConnected && root.closest?.("details.menu[open]");
     if (wrong) wrong.focus();
-    else if (root.closest?.("details.menu[open]")) $(".finder input", root)?.focus();
+    else if (menu) $(".finder input", root)?.focus();
+    if (menu) $(".sheet", menu)?.scrollIntoView({ block: "nearest" });
     tellSelected();
   });
+
+  // A row that was drawn anew keeps the keyboard; one that left the list hands it to the next. (Of a row that left nothing is swapped in, so no afterSwap tells of it.)
+  let leaving = null;
+  body.addEventListener("htmx:afterRequest", () => {
+    if (leaving) stayAt(leaving);
+    leaving = null;
+  });
+  function stayAt({ id, at, here }) {
+    const list = rows();
+    const row = $(`#${CSS.escape(id)} .row`) ?? list[Math.min(at, list.length - 1)];
+    if (!row) return;
+    if (here) stand(row);
+    ($("details.menu[open] .sheet :is(input:not([type=hidden]), button)", row.parentElement) ?? $("a.open", row))?.focus({ preventScroll: true });
+  }
 
   /* --- what can be done with a row: a copy beside each, because fifty in the page would be half of it ------------- */
 
@@ -240,16 +262,57 @@
   const places = { i: "/inbox", c: "/choices", h: "/held", s: "/account", d: "/deals", p: "/contacts", f: "/find" };
   let waitingForPlace = false;
 
-  const rows = () => $$(".row");
-  const current = () => $(".row.here") ?? document.activeElement?.closest?.(".row") ?? null;
+  const ROW = ".row, #choices .choice"; // of a list, or a conversation that needs a choice
+  const OPENS = "a.open, h2 a";
+  const rows = () => $$(ROW);
+  const current = () => rows().find((row) => row.classList.contains("here")) ?? document.activeElement?.closest?.(ROW) ?? null;
+  const inThisTab = () => sessionStorage;
+  function stand(next) {
+    rows().forEach((row) => row.classList.toggle("here", row === next));
+    stored("row", next.closest("li")?.id ?? "", inThisTab);
+    next.scrollIntoView({ block: "nearest" });
+  }
   function go(step) {
     const list = rows();
     if (!list.length) return stepMessage(step);
     const at = list.indexOf(current());
     const next = list[Math.max(0, Math.min(list.length - 1, at + step))];
-    list.forEach((row) => row.classList.toggle("here", row === next));
-    $("a.open", next)?.focus({ preventScroll: true });
-    next.scrollIntoView({ block: "nearest" });
+    $(OPENS, next)?.focus({ preventScroll: true });
+    stand(next);
+  }
+  // Whoever comes back to the list, from a conversation or after an undo, goes on where he was.
+  document.addEventListener("click", (event) => {
+    const row = event.target instanceof Element && event.target.closest("a.open")?.closest("li[data-may]");
+    if (!row) return;
+    stored("row", row.id, inThisTab);
+    stored("list", $$("li[data-may]").map((item) => item.id.slice(4)).join(" "), inThisTab);
+    stored("place", location.pathname + location.search, inThisTab);
+  });
+  const listed = () => (stored("list", undefined, inThisTab) ?? "").split(" ");
+  // In a conversation: back to the tab or the search that it was opened from, and to the one before and the one after it there.
+  const place = stored("place", undefined, inThisTab);
+  const crumb = $("a.crumb");
+  if (place && crumb && /^\/inbox(\?|$)/.test(place) && new URL(crumb.href).pathname === "/inbox" && listed().includes(location.pathname.split("/").pop())) {
+    crumb.href = place;
+    $$("[data-goes-back]").forEach((field) => { field.value = place; });
+  }
+  for (const step of $$("[data-step]")) {
+    const ids = listed();
+    const at = ids.indexOf(location.pathname.split("/").pop());
+    const id = at < 0 ? undefined : ids[at + Number(step.dataset.step)];
+    if (!id) continue;
+    step.href = `/threads/${id}`;
+    step.hidden = false;
+    step.addEventListener("click", () => stored("row", `row-${id}`, inThisTab));
+  }
+  const cameFrom = document.referrer.startsWith(`${location.origin}/`) ? new URL(document.referrer).pathname : "";
+  const kept = cameFrom === location.pathname || cameFrom.startsWith("/threads/") || performance.getEntriesByType("navigation")[0]?.type === "back_forward" ? stored("row", undefined, inThisTab) : "";
+  if (kept) {
+    const ids = listed();
+    const at = ids.indexOf(kept.slice(4));
+    const after = at < 0 ? [] : ids.slice(at + 1); // what was archived or deleted is gone: the next one takes its place
+    const keptRow = [kept.slice(4), ...after].map((id) => $(`li[data-may]#row-${CSS.escape(id)} .row`)).find(Boolean);
+    if (keptRow) stand(keptRow);
   }
   function stepMessage(step) {
     const list = $$("details.message > summary");
@@ -284,7 +347,7 @@
   const keys = {
     j: () => go(1),
     k: () => go(-1),
-    o: () => press("a.open", current()),
+    o: () => press(OPENS, current()),
     u: () => press('[data-key="u"]'),
     x: () => tick(false),
     X: () => tick(true),
@@ -339,6 +402,7 @@
       }
       return;
     }
+    if (event.key === "Enter" && event.target === body && !$("dialog[open]") && press(OPENS, current())) return;
     if (field || event.ctrlKey || event.metaKey || event.altKey || $("dialog[open]") || body.dataset.keys === "off") return;
     if (waitingForPlace) {
       waitingForPlace = false;

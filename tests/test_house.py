@@ -149,3 +149,10 @@ def test_the_example_of_on_event_counts(tmp_path: Path, monkeypatch: pytest.Monk
     assert plugins.send_event("example", HouseEvent(1, "mail.logged", NOW, {"inbound": 7})) is None
     assert plugins.send_event("example", HouseEvent(2, "mail.held", NOW, {"inbound": 8})) is None
     assert (tmp_path / "logged.txt").read_text() == "2026-01-05T00:00:00+00:00 7\n"
+
+
+def test_no_template_puts_a_block_into_a_paragraph() -> None:
+    """A browser ends the paragraph there, so that what follows falls out of its row."""
+    inside = re.compile(r"<p\b[^>]*>(?:(?!</p>).)*?<(?:form|details|div|ul|ol|section|table|pre|p|h[1-6])\b", re.DOTALL)
+    found = {path.name: match[0][:80] for path in (ROOT / "templates").rglob("*.html") if (match := inside.search(path.read_text(encoding="utf-8")))}
+    assert found == {}

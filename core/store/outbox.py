@@ -21,7 +21,7 @@ LEASE = dt.timedelta(minutes=5)  # a sender that died: another may try after thi
 BACKOFF = tuple(dt.timedelta(minutes=m) for m in (1, 5, 15, 60, 180, 360))
 ASKED = "password-asked"  # by somebody who is not signed in, for an address that may be nobody's
 ONE_A_DAY = 1
-ASKED_A_DAY = 3  # of what a signed-in person asks for: a mail may be lost, but nobody is flooded
+ASKED_A_DAY = 3  # of what goes to an account of the company: a mail may be lost, but nobody is flooded
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from core.reasons import N_
 from core.store import inbound, plain
 from core.store.company import beat
 from core.store.database import write
-from core.store.fields import from_micros, to_micros
+from core.store.fields import from_micros
+from core.store.models import Outcome
 
 _MOST_SHOWN = 1000
 
@@ -38,13 +39,13 @@ def block(domain: str, by: str, now: dt.datetime) -> int:
         raise BadInput("domain", N_("write a domain such as spam.example"))
     with write():
         plain.insert("blocked_domain", {"domain": name, "added_by": by, "created_at": now}, ending=" ON CONFLICT (domain) DO NOTHING")
-        listed = plain.rows(
-            "UPDATE outcome SET state = 'ignored', reason = 'blocked-domain', decided_at = ? WHERE state = 'held' AND reason IN ('unattributed', 'unknown-sender')"
-            " AND (sender_domain = ? OR sender_domain LIKE ?) RETURNING inbound_id",
-            to_micros(now), name, f"%.{name}",
-        )  # fmt: skip
+        under = (Outcome.sender_domain == name) | (Outcome.sender_domain ** f"%.{name}")
+        listed = list(Outcome.select(Outcome.inbound_id, Outcome.sender).where(Outcome.state == "held", Outcome.reason.in_(("unattributed", "unknown-sender")), under).tuples())
+        for ident, sender in listed:
+            said = {"address": sender, "domain": name}
+            Outcome.update(state="ignored", reason="blocked-domain", params=said, decided_at=now).where(Outcome.inbound_id == ident).execute()
         beat("mail", "settings")
-    for (inbound_id,) in listed:
+    for inbound_id, _sender in listed:
         inbound.put_aside(inbound_id, "blocked-domain")
     return len(listed)
 

@@ -91,7 +91,7 @@ def settle() -> None:
 
 def install(app: Flask, house: House) -> None:
     """Everything a browser can ask: settings, headers, sign-in, and the blueprint of every module here."""
-    from core.web import auth, frame
+    from core.web import auth, frame, quotes
 
     app.extensions["dropcopy"] = house
     app.extensions["dropcopy-reading"] = Rereader(make_fence(house.settings))
@@ -101,7 +101,7 @@ def install(app: Flask, house: House) -> None:
     auth.install(app)
     frame.install(app)
     of_threads = importlib.import_module(f"{__name__}.threads")
-    app.jinja_env.globals.update(participants=of_threads.participants, has_remote_images=of_threads.has_remote_images, shows_images=of_threads.shows_images, author_of=of_threads.author_of)
+    app.jinja_env.globals.update(participants=of_threads.participants, has_remote_images=of_threads.has_remote_images, shows_images=of_threads.shows_images, author_of=of_threads.author_of, frame_room=quotes.room)
     of_rows = importlib.import_module(f"{__name__}.line")
     app.jinja_env.globals.update(line=of_rows.line, row_words=of_rows.Words.of_reader)
     app.jinja_env.tests["has_preview"] = of_threads.has_preview

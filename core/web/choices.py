@@ -9,7 +9,7 @@ from core.store import links, threads
 from core.web import hx
 from core.web.access import signed_in
 from core.web.frame import viewer
-from core.web.links import link_from_form
+from core.web.links import link_from_form, panel
 
 pages = Blueprint("choices", __name__, url_prefix="/choices")
 
@@ -21,7 +21,8 @@ def page() -> Response:
     # Of another's private conversation an admin sees who, when and state: what could be chosen is content.
     considered = links.candidates_of([row.id for row in found.items if not row.redacted])
     offered = {ident: [one for one in candidates if one.offer][:9] for ident, candidates in considered.items()}
-    return hx.render("choices/page.html", "choices/_list.html", found=found, offered=offered)
+    facts = links.record_facts({one.target_id for candidates in offered.values() for one in candidates})
+    return hx.render("choices/page.html", "choices/_list.html", found=found, offered=offered, facts=facts)
 
 
 @pages.post("/<int:thread_id>")
@@ -29,7 +30,7 @@ def page() -> Response:
 def choose(thread_id: int) -> Response:
     """File the conversation on the chosen record and go on with the next one."""
     question = link_from_form(thread_id)
-    return hx.redirect(url_for("threads.page", thread_id=thread_id) if question else url_for("choices.page"))
+    return panel(thread_id, question=question) if question else hx.redirect(url_for("choices.page"))
 
 
 @pages.post("/<int:thread_id>/none")

@@ -12,6 +12,7 @@ from core.types import RECORD_KINDS
 from core.web import hx
 from core.web.access import signed_in
 from core.web.frame import KIND_ICONS, KIND_NAMES, KIND_PATHS, is_admin, plain_gettext, viewer
+from core.web.settings import sections
 
 pages = Blueprint("find", __name__)
 
@@ -38,7 +39,7 @@ class Place:
 def anything() -> Response:
     """Pages, people, records and conversations whose name holds the typed words."""
     typed = request.args.get("q", "").strip()[:200]
-    found = [place for place in _pages() if typed.casefold() in place.title.casefold()][: 12 if not typed else 4]
+    found = [place for place in _pages() if typed.casefold() in f"{place.title} {place.detail}".casefold()][: 11 if typed else None]
     if typed:
         for one in links.targets(typed, limit=5):
             detail = plain_gettext(one.detail) if one.kind in RECORD_KINDS else one.detail  # of a record, its status
@@ -49,13 +50,14 @@ def anything() -> Response:
 
 
 def _pages() -> list[Place]:
+    nouns = (("deals", _("Deals"), "handshake"), ("leads", _("Leads"), "sprout"), ("projects", _("Projects"), "folder-kanban"))
     names = [
         ("inbox.page", _("Inbox"), "inbox"), ("choices.page", _("Needs a choice"), "circle-question-mark"), ("held.page", _("Quarantine"), "shield-alert"),
         ("contacts.page", _("Contacts"), "users"), ("organisations.page", _("Organisations"), "building-2"), ("find.page", _("Where is my mail?"), "file-search"),
         ("reports.page", _("Reports"), "chart-column"), ("account.page", _("My account"), "circle-user-round"),
     ]  # fmt: skip
     if is_admin():
-        names += [("sources.page", _("Sources"), "cable"), ("plugins.page", _("Plugins"), "puzzle"), ("settings.page", _("Settings"), "settings"), ("settings.policy", _("Linking policy"), "link"), ("settings.never_log", _("Never log"), "ban"), ("settings.people", _("Reps and addresses"), "users"), ("settings.audit", _("Audit"), "scroll-text")]
+        names += [("sources.page", _("Sources"), "cable"), ("plugins.page", _("Plugins"), "puzzle"), ("settings.page", _("Settings"), "settings")]
     found = [Place(url_for(endpoint), title, "", sign) for endpoint, title, sign in names]
-    nouns = (("deals", _("Deals"), "handshake"), ("leads", _("Leads"), "sprout"), ("projects", _("Projects"), "folder-kanban"))
-    return found + [Place(url_for("records.page", noun=noun), title, "", sign) for noun, title, sign in nouns]
+    found[3:3] = [Place(url_for("records.page", noun=noun), title, "", sign) for noun, title, sign in nouns]
+    return found + ([Place(url_for(endpoint), title, _("Settings"), "settings") for endpoint, title in sections()] if is_admin() else [])

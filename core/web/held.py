@@ -6,9 +6,10 @@ from typing import Any
 
 from flask import Blueprint, Response, abort, request, url_for
 from flask_babel import gettext as _
+from flask_babel import ngettext
 
 from core.errors import BadInput
-from core.store import outcomes, reps, retention, strangers
+from core.store import outcomes, reps, retention, strangers, undo
 from core.store.database import write
 from core.store.models import Rep, SenderAddress
 from core.store.outcomes import InboundView
@@ -18,7 +19,8 @@ from core.store.visibility import note
 from core.web import hx
 from core.web.access import admin_only, signed_in
 from core.web.frame import complaint, house, is_admin, me, now, viewer
-from core.web.refusals import number
+from core.web.inbox import back
+from core.web.refusals import number, numbers
 from core.web.threads import disposition, mail_file
 
 pages = Blueprint("held", __name__)
@@ -39,7 +41,7 @@ def page() -> Response:
     found = outcomes.page(viewer(), state, reason, strangers=only, cursor=cursor, limit=50)
     listed = tab == "strangers"
     reasons = [one for one in outcomes.reasons_of(viewer(), state) if tab != "held" or one[0] not in outcomes.STRANGERS]
-    context: dict[str, Any] = {"domains": outcomes.stranger_domains(50) if listed else [], "blocked": strangers.blocked() if listed else [], "reasons": reasons}
+    context: dict[str, Any] = {"can_be_decided": can_be_decided, "domains": outcomes.stranger_domains(50) if listed else [], "blocked": strangers.blocked() if listed else [], "reasons": reasons}
     return hx.render("held/page.html", "held/_list.html", found=found, tab=tab, reason=reason, **context)
 
 
@@ -62,7 +64,7 @@ def _show(view: InboundView, status: int = 200, wrong: str = "") -> Response:
         return hx.redirect(url_for("threads.page", thread_id=view.thread_id))
     people = list(Rep.select().where(Rep.status == "active").order_by(Rep.name)) if is_admin() else []
     entries = outcomes.trace(viewer(), view.id) or []
-    return hx.render("held/one.html", "held/one.html", status, view=view, entries=entries, reps=people, may_release=is_admin() or view.decision == "pass", wrong=wrong)
+    return hx.render("held/one.html", "held/one.html", status, view=view, entries=entries, reps=people, decidable=can_be_decided(view), may_release=is_admin() or view.decision == "pass", wrong=wrong)
 
 
 @pages.get("/inbound/<int:inbound_id>/raw")
@@ -109,12 +111,16 @@ def delete(inbound_id: int) -> Response:
     view = _inbound(inbound_id)
     if view.state not in ("held", "ignored"):
         abort(404)
-    with write():
-        note(viewer(), "mail-removed", f"inbound:{view.id}", now(), reason=view.reason)
-    if not retention.remove(view.id):
+    if not _remove(view):
         abort(404)
     hx.toast(_("The mail is deleted for good."))
     return hx.redirect(_list_of(view))
+
+
+def _remove(view: InboundView) -> bool:
+    with write():
+        note(viewer(), "mail-removed", f"inbound:{view.id}", now(), reason=view.reason)
+    return retention.remove(view.id)
 
 
 @pages.post("/inbound/<int:inbound_id>/retry")
@@ -156,6 +162,36 @@ def dismiss(inbound_id: int) -> Response:
         abort(404)
     hx.toast(_("Put aside. It stands under “Not accepted” until its time is over."), url_for("inbox.take_back", token=token))
     return hx.redirect(_list_of(view))
+
+
+def can_be_decided(view: InboundView) -> bool:
+    """True when something can be done with it: it did not get in, is no copy of another, and its content is there."""
+    return view.state in outcomes.DID_NOT_GET_IN and view.reason != "duplicate" and view.size > 0
+
+
+@pages.post("/held/many")
+@signed_in
+def many() -> Response:
+    """The bulk bar: judge again, put aside or delete what is selected, each as if it were done by itself."""
+    act = request.form.get("act", "")
+    views = [view for view in (outcomes.get(viewer(), ident) for ident in numbers("inbound", 200)) if view is not None and can_be_decided(view)]
+    if act not in ("retry", "dismiss", "delete") or (act == "delete" and not is_admin()):
+        abort(404)
+    tokens: list[str] = []
+    if act == "retry":
+        done = sum(outcomes.retry(viewer(), view.id) is not None for view in views)
+        house().bell.ring()
+        text = ngettext("%(num)s mail is judged once more, by the rules of today.", "%(num)s mails are judged once more, by the rules of today.", done)
+    elif act == "dismiss":
+        tokens = [token for view in views if (token := outcomes.put_aside(viewer(), view.id, me().name or me().email))]
+        done = len(tokens)
+        text = ngettext("%(num)s mail is put aside.", "%(num)s mails are put aside.", done)
+    else:
+        done = sum(_remove(view) for view in views)
+        text = ngettext("%(num)s mail is deleted for good.", "%(num)s mails are deleted for good.", done)
+    token = undo.together(viewer(), tokens, now()) if tokens else None
+    hx.toast(text if done else _("Select at least one mail first."), url_for("inbox.take_back", token=token) if token else None, kind="done" if done else "wrong")
+    return hx.redirect(back(url_for("held.page")))
 
 
 @pages.post("/held/block")

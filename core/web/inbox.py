@@ -10,14 +10,16 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 
 from core.errors import NotAllowed
-from core.store import search, threads, undo
+from core.store import links, search, threads, undo
 from core.store.fields import to_micros
+from core.store.links import LinkView
 from core.store.paging import Page
 from core.store.rows import ThreadRow
+from core.types import LINK_KINDS
 from core.web import access, hx
 from core.web.access import signed_in
 from core.web.frame import now, rail_counts, viewer
-from core.web.links import Question, link_from_form
+from core.web.links import Question, is_exclusive, link_from_form, title_of
 from core.web.refusals import number, numbers
 
 pages = Blueprint("inbox", __name__)
@@ -90,12 +92,13 @@ def _row(thread_id: int, question: Question | None = None) -> Response:
         abort(404)
     if hx.wants_partial():
         return hx.fragment("inbox/_row.html", row=row, question=question)
-    return hx.redirect(url_for("threads.page", thread_id=thread_id) if question else _back())
+    return hx.redirect(url_for("threads.page", thread_id=thread_id) if question else back())
 
 
-def _back() -> str:
+def back(home: str = "") -> str:
+    """Where the reader came from, as the form says it; `home`, or the inbox, when it names no place of ours."""
     asked = request.form.get("back", "")
-    return asked if access.is_local_path(asked) else url_for("inbox.page")
+    return asked if access.is_local_path(asked) else home or url_for("inbox.page")
 
 
 @pages.get("/inbox/<int:thread_id>/link-item")
@@ -138,7 +141,7 @@ def archive(thread_id: int) -> Response:
         abort(404)
     token = threads.archive(viewer(), [thread_id], away)
     say_archived(token, 1, away)
-    return hx.fragment("inbox/_gone.html") if hx.wants_partial() else hx.redirect(_back())
+    return hx.fragment("inbox/_gone.html") if hx.wants_partial() else hx.redirect(back())
 
 
 def say_archived(token: str, count: int, away: bool) -> None:
@@ -147,6 +150,14 @@ def say_archived(token: str, count: int, away: bool) -> None:
     else:
         text = ngettext("%(num)s conversation is back in the inbox.", "%(num)s conversations are back in the inbox.", count)
     hx.toast(text, url_for("inbox.take_back", token=token))
+
+
+@pages.get("/inbox/find")
+@signed_in
+def find() -> Response:
+    """What the selected conversations can be linked to, while its name is typed."""
+    typed = request.args.get("find", "").strip()[:200]
+    return hx.fragment("inbox/_targets.html", found=links.targets(typed), typed=typed)
 
 
 # --- many rows ----------------------------------------------------------------------------------------------------
@@ -159,7 +170,9 @@ def many() -> Response:
     act = request.form.get("act", "")
     ids = numbers("thread", 500)
     rows = [row for row in (threads.row(viewer(), ident) for ident in ids) if row is not None]
-    if not rows:
+    if rows and "link" in request.form:
+        _link_each(rows, *_target(request.form["link"]))
+    elif not rows:
         hx.toast(_("Select at least one conversation first."), kind="wrong")
     elif act in ("archive", "unarchive"):
         say_archived(threads.archive(viewer(), [row.id for row in rows], act == "archive"), len(rows), act == "archive")
@@ -167,7 +180,34 @@ def many() -> Response:
         _each(act, rows)
     else:
         abort(400)
-    return hx.redirect(_back())
+    return hx.redirect(back())
+
+
+def _target(text: str) -> tuple[str, int]:
+    kind, _colon, ident = text.partition(":")
+    target_id = number(ident)
+    if kind not in LINK_KINDS or target_id is None or not links.target_exists(kind, target_id):
+        abort(404)
+    return kind, target_id
+
+
+def _link_each(rows: list[ThreadRow], kind: str, target_id: int) -> None:
+    """Link what may be linked; nothing is replaced without a question, so what holds another record stays as it is."""
+    tokens: list[str] = []
+    done = 0
+    for row in rows:
+        try:
+            made = links.link(viewer(), row.id, kind, target_id, exclusive=is_exclusive())
+        except NotAllowed:
+            continue
+        if isinstance(made, LinkView):
+            done += 1
+            tokens += [made.undo] if made.undo else []
+    text = ngettext("%(num)s conversation is linked to %(title)s.", "%(num)s conversations are linked to %(title)s.", done, title=title_of(kind, target_id))
+    if done < len(rows):
+        text += " " + _("The others are on another record already or belong to somebody else, so they stay as they are.")
+    token = undo.together(viewer(), tokens, now())
+    hx.toast(text, url_for("inbox.take_back", token=token) if token else None)
 
 
 def _each(act: str, rows: list[ThreadRow]) -> None:

@@ -9,7 +9,8 @@ from flask import Blueprint, Response, abort, request, url_for
 from flask_babel import gettext as _
 
 from core.errors import BadInput
-from core.store import links, records, threads
+from core.mail.addresses import is_free_mail
+from core.store import links, people, records, threads
 from core.store.company import company
 from core.store.links import Conflict, LinkView, Target
 from core.store.models import Contact, Organisation, Record
@@ -73,12 +74,13 @@ def panel_context(thread_id: int, talk: Conversation | None = None) -> dict[str,
     from core.web.threads import conversation
 
     talk = talk or conversation(thread_id)
-    return {"talk": talk, "row": talk.row, "exclusive": is_exclusive(), "question": None, "making": None, "found": None, "find": "", "values": {}, "where": "", "wrong": "", "made": None, "earlier": []}
+    facts = links.record_facts(one.target_id for one in talk.candidates if one.offer)
+    return {"talk": talk, "facts": facts, "row": talk.row, "exclusive": is_exclusive(), "question": None, "making": None, "found": None, "find": "", "values": {}, "where": "", "wrong": "", "made": None, "earlier": []}
 
 
-def panel(thread_id: int, status: int = 200, **more: Any) -> Response:
+def panel(thread_id: int, status: int = 200, talk: Conversation | None = None, **more: Any) -> Response:
     """The panel with the links of a conversation, whatever its state; without htmx the whole conversation around it."""
-    context = {**panel_context(thread_id), **more}
+    context = {**panel_context(thread_id, talk), **more}
     return hx.render("threads/page.html", "threads/_links.html", status, **context)
 
 
@@ -89,17 +91,25 @@ def show(thread_id: int) -> Response:
     making = request.args.get("new")
     if making is not None and making not in LINK_KINDS:
         abort(404)
-    return panel(thread_id, making=making, values=_guess(thread_id, making) if making else {})
+    from core.web.threads import conversation
+
+    talk = conversation(thread_id)
+    return panel(thread_id, talk=talk, making=making, values=_guess(talk, making) if making else {})
 
 
-def _guess(thread_id: int, kind: str) -> dict[str, str]:
-    """What a new thing of this kind would be called, from the conversation."""
-    row = threads.row(viewer(), thread_id)
-    if row is None or row.redacted:
+def _guess(talk: Conversation, kind: str) -> dict[str, str]:
+    """What a new thing of this kind would be called, from the conversation: somebody who takes part and is no contact yet, or where they are."""
+    from core.web.threads import participants
+
+    if talk.row.redacted:
         return {}
-    if kind in ("contact", "organisation"):
-        return {"title": row.who.split(",")[0].strip() if kind == "contact" else ""}
-    return {"title": row.subject[:200]}
+    if kind in RECORD_KINDS:
+        return {"title": talk.row.subject[:200]}
+    others = [person for person in participants(talk) if not person.why]
+    if kind == "contact":
+        return next(({"title": person.name or "", "address": person.address} for person in others if person.contact_id is None), {})
+    domains = (person.address.rpartition("@")[2] for person in others)
+    return next(({"title": domain, "domain": domain} for domain in domains if not is_free_mail(domain) and not people.organisations(None, 1, domain=domain).items), {})
 
 
 @pages.get("/threads/<int:thread_id>/find")

@@ -12,6 +12,7 @@ from flask_babel import lazy_gettext as _l
 from core.errors import BadInput
 from core.store import drops, links, people, records, removals, threads, undo
 from core.store.company import company
+from core.store.database import write
 from core.store.links import Conflict
 from core.store.models import Contact, Rep
 from core.store.records import STATUSES, RecordView
@@ -73,11 +74,19 @@ def _organisations(items: list[RecordView]) -> dict[int, str]:
 @pages.post(f"/{NOUN}")
 @signed_in
 def add(noun: str) -> Response:
-    values = {"title": request.form.get("title", "").strip()}
+    """A new record by its title, perhaps with a person and an organisation, who are made when they are not known yet."""
+    title, address, organisation = (request.form.get(name, "").strip() for name in ("title", "address", "organisation"))
+    place = ""
     try:
-        made = create(KINDS[noun], values)
+        with write():
+            place = "organisation"
+            known = organisation_named(organisation[:300])
+            place = "address"
+            people_of_it = [people.ensure_contact(address[:320])[0]] if address else []
+            place = "title"
+            made = create(KINDS[noun], {"title": title, "organisation": str(known or "")}, people_of_it)
     except BadInput as error:
-        return _list(noun, 422, error.where, complaint(error))
+        return _list(noun, 422, place, complaint(error))
     hx.toast(_("Created. Its own BCC address is beside it."))
     return hx.redirect(url_for("records.show", noun=noun, record_id=made))
 
@@ -179,9 +188,8 @@ def rotate(noun: str, record_id: int) -> Response:
 
 
 def _own_hits(text: str) -> list[Any]:
-    """Conversations that the reader may read and link, by a search."""
-    found = threads.page(viewer(), "all", None, 10, q=text).items
-    return [row for row in found if row.owner_id == viewer().rep_id or viewer().is_admin]
+    """Conversations that the reader may read and link, by a search: others' are linked by admins alone."""
+    return threads.page(viewer(), "all" if viewer().is_admin else "mine", None, 10, q=text).items
 
 
 @pages.get(f"/{NOUN}/<int:record_id>/find")

@@ -16,10 +16,11 @@ from core.mail.addresses import is_role
 from core.reasons import N_
 from core.store import drops, reps, tokens
 from core.store import never_log as listed
-from core.store.company import MEGABYTE, beat, change_company, company, forget_cache
+from core.store.company import MEGABYTE, Company, beat, change_company, company, forget_cache
 from core.store.database import write
-from core.store.models import Audit, Rep, SenderAddress, TeamAddress
+from core.store.models import Rep, SenderAddress, TeamAddress
 from core.store.visibility import note
+from core.web import audit as in_words
 from core.web import auth, forms, hx
 from core.web.access import admin_only
 from core.web.frame import complaint, house, me, now, plain_gettext, viewer
@@ -28,7 +29,7 @@ from core.web.refusals import number
 pages = Blueprint("settings", __name__, url_prefix="/settings")
 
 
-def _sections() -> list[tuple[str, str]]:
+def sections() -> list[tuple[str, str]]:
     return [
         ("settings.page", _("Company and addresses")), ("settings.policy", _("Linking policy")), ("settings.limits", _("Limits and mail")),
         ("upkeep.outgoing", _("Outgoing mail")), ("upkeep.events", _("Event webhook")), ("upkeep.data", _("Data and retention")),
@@ -39,7 +40,7 @@ def _sections() -> list[tuple[str, str]]:
 
 def settings_page(template: str, status: int = 200, where: str = "", wrong: str = "", **context: Any) -> Response:
     page = f"settings/{template}.html"
-    return hx.render(page, page, status, sections=_sections(), company=company(), where=where, wrong=wrong, **context)
+    return hx.render(page, page, status, sections=sections(), company=company(), where=where, wrong=wrong, **context)
 
 
 _render = settings_page
@@ -52,6 +53,14 @@ def _saved(endpoint: str, text: str | None = None) -> Response:
 
 def _note(act: str, /, **facts: Any) -> None:
     note(viewer(), act, "settings", now(), **facts)
+
+
+def note_settings(before: Company) -> None:
+    """Write down which settings differ from before; a form that was saved as it stood changed none."""
+    present = company()
+    changed = [name for name in Company.model_fields if getattr(before, name) != getattr(present, name)]
+    if changed:
+        _note("settings-changed", names=changed)
 
 
 # --- company and addresses ----------------------------------------------------------------------------------------
@@ -71,6 +80,7 @@ def _company(status: int = 200, where: str = "", wrong: str = "") -> Response:
 @admin_only
 def save_company() -> Response:
     form = request.form
+    before = company()
     try:
         with write():
             names = ("name", "mail_domain", "bcc_template", "forward_template", "record_template", "mailbox")
@@ -79,7 +89,7 @@ def save_company() -> Response:
                 changes["grace_days"] = _whole("grace_days", form["grace_days"])
             change_company(changes)
             drops.set_slug(form.get("slug", company().slug), house().seal, now())
-            _note("settings-changed", names=sorted(changes))
+            note_settings(before)
     except BadInput as error:
         forget_cache()  # of what was half-way changed and is taken back
         return _company(422, error.where, complaint(error))
@@ -152,9 +162,10 @@ def save_limits() -> Response:
         lists = ("internal_domains", "authserv_ids", "trusted_networks", "arc_sealers")
         changes |= {name: [line.strip() for line in form.get(name, "").replace(",", "\n").splitlines() if line.strip()] for name in lists}
         changes["extra_signers"] = _signers(form.get("extra_signers", ""))
+        before = company()
         with write():
             change_company(changes)
-            _note("settings-changed", names=sorted(changes))
+            note_settings(before)
     except BadInput as error:
         return _render("limits", 422, error.where, complaint(error), megabyte=MEGABYTE, extra_signers=form.get("extra_signers", "").splitlines())
     return _saved("settings.limits")
@@ -434,8 +445,5 @@ def revoke_token(token_id: int) -> Response:
 @pages.get("/audit")
 @admin_only
 def audit() -> Response:
-    before = request.args.get("before", type=int)
-    query = Audit.select().order_by(Audit.id.desc()).limit(101)
-    rows = list(query.where(Audit.id < before) if before else query)
-    return _render("audit", rows=rows[:100], more=rows[99].id if len(rows) > 100 else None)
-
+    found, more = in_words.page(request.args.get("before", type=int))
+    return _render("audit", found=found, more=more)

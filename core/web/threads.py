@@ -19,10 +19,10 @@ from core.store.links import LinkView
 from core.store.models import Attachment, ContactAddress, Message, Rep
 from core.store.threads import AttachmentView, Conversation, MessageView
 from core.store.visibility import is_id, viewer_of
-from core.web import hx
+from core.web import hx, quotes
 from core.web.access import admin_only, public, signed_in
 from core.web.frame import house, me, now, reading, viewer
-from core.web.inbox import say_archived, say_shared
+from core.web.inbox import back, say_archived, say_shared
 from core.web.reading import Unreadable
 from core.web.refusals import number, numbers
 
@@ -109,7 +109,7 @@ def seen(thread_id: int) -> Response:
     """Read or unread, for this reader alone; the page says it by itself once it is shown."""
     if not threads.mark_seen(viewer(), thread_id, request.form.get("seen", "1") == "1"):
         abort(404)
-    return hx.nothing_new() if hx.wants_partial() else hx.redirect(url_for("inbox.page"))
+    return hx.nothing_new() if hx.wants_partial() else hx.redirect(back())
 
 
 @pages.post("/threads/<int:thread_id>/sharing")
@@ -129,7 +129,7 @@ def archive(thread_id: int) -> Response:
     away = request.form.get("archived", "1") == "1"
     conversation(thread_id)
     say_archived(threads.archive(viewer(), [thread_id], away), 1, away)
-    return hx.redirect(url_for("inbox.page") if away else url_for("threads.page", thread_id=thread_id))
+    return hx.redirect(back() if away else url_for("threads.page", thread_id=thread_id))
 
 
 @pages.post("/threads/<int:thread_id>/delete")
@@ -139,7 +139,7 @@ def delete(thread_id: int) -> Response:
     if token is None:
         abort(404)
     hx.toast(_("The conversation is deleted, from every record too. The same mail does not come back by itself."), url_for("inbox.take_back", token=token, to=url_for("threads.page", thread_id=thread_id)))
-    return hx.redirect(url_for("inbox.page"))
+    return hx.redirect(back())
 
 
 @pages.post("/threads/<int:thread_id>/split")
@@ -260,8 +260,13 @@ def body(message_id: int) -> Response:
     wanted = request.args.get("images") == "1"
     html = _html_with_images(found) if wanted else None
     if html is None:
-        return _framed(Markup(with_pictures(found, found.html)), BODY_POLICY, unreadable=wanted)  # noqa: S704 - sanitised when the mail was read
-    return _framed(Markup(with_pictures(found, html)), BODY_POLICY_WITH_IMAGES)  # noqa: S704 - sanitised just now
+        return _framed(Markup(_shown(found, found.html)), BODY_POLICY, unreadable=wanted)  # noqa: S704 - sanitised when the mail was read
+    return _framed(Markup(_shown(found, html)), BODY_POLICY_WITH_IMAGES)  # noqa: S704 - sanitised just now
+
+
+def _shown(found: MessageView, html: str) -> str:
+    """The safe HTML with its own pictures and with its quotes folded; what a forward quotes is what it was sent for."""
+    return with_pictures(found, html if found.forward else quotes.folded(html, _("Quoted text")))
 
 
 def _html_with_images(found: MessageView) -> str | None:

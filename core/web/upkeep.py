@@ -19,7 +19,7 @@ from core.store.visibility import note
 from core.web import hx
 from core.web.access import admin_only
 from core.web.frame import complaint, house, me, now, policy_title, size_in_words, viewer
-from core.web.settings import settings_page
+from core.web.settings import note_settings, settings_page
 
 pages = Blueprint("upkeep", __name__, url_prefix="/settings")
 
@@ -137,9 +137,10 @@ def save_events() -> Response:
     networks = [line.strip() for line in form.get("event_webhook_networks", "").replace(",", "\n").splitlines() if line.strip()]
     changes: dict[str, Any] = {"event_webhook_url": form.get("event_webhook_url", "").strip(), "event_webhook_networks": networks}
     try:
+        before = company()
         with write():
             change_company(changes)
-            note(viewer(), "settings-changed", "settings", now(), names=sorted(changes))
+            note_settings(before)
     except BadInput as error:
         return _events(422, error.where if error.where in changes else "event_webhook_url", complaint(error))
     hx.toast(_("Saved."))
@@ -175,9 +176,10 @@ def save_data() -> Response:
     names = ("keep_raw_days", "keep_held_days", "keep_ignored_days", "keep_strangers_days", "strangers_limit", "strangers_megabytes")
     try:
         changes = {name: _whole(name, form[name]) for name in names if name in form}
+        before = company()
         with write():
             change_company(changes)
-            note(viewer(), "settings-changed", "settings", now(), names=sorted(changes))
+            note_settings(before)
     except BadInput as error:
         return settings_page("data", 422, error.where, complaint(error), kept=sizes.by_state(), storage=sizes.storage(house().settings), oldest=sizes.oldest())
     hx.toast(_("Saved."))

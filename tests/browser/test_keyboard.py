@@ -24,7 +24,8 @@ def test_a_rep_works_with_the_keyboard_alone(world: World, visit, base: str) -> 
     page = visit(None).page
     keys = page.keyboard
     page.goto(base + "/login")
-    keys.type("ana@sales.example")  # the first field has the focus
+    page.locator("#email:focus").wait_for()  # the first field has the focus
+    keys.type("ana@sales.example")
     keys.press("Tab")
     keys.type(PASSWORD)
     keys.press("Enter")

@@ -80,7 +80,7 @@ def test_what_one_does_shows_on_the_others_page_by_itself(world: World, visit) -
     cleo, ana = both(visit, thread)[::-1]
     cleo.page.get_by_role("button", name="Lamps for Far Ltd").click()
     ana.page.locator("#links a.name", has_text="Lamps for Far Ltd").wait_for()
-    assert ana.page.get_by_text("by Cleo Park").is_visible()
+    assert ana.page.get_by_text("Cleo Park linked it by hand.").is_visible()
 
 
 def test_a_link_that_is_gone_already_is_shown_as_gone(world: World, visit) -> None:
