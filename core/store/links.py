@@ -28,7 +28,6 @@ from core.store.models import (
     Organisation,
     Participant,
     Record,
-    RecordContact,
     Thread,
 )
 from core.store.visibility import Viewer, beat_thread, demand, is_id, may_link, may_read, note, reader_of, thread_for
@@ -66,15 +65,6 @@ class CandidateView:
     reason: str
     params: dict[str, Any]
     offer: bool
-
-
-@dataclass(frozen=True, slots=True)
-class RecordFacts:
-    """What helps a person to tell one record from another: who stands on it, since when it is there, when mail was last filed on it."""
-
-    people: list[str]
-    created_at: dt.datetime
-    last_activity_at: dt.datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,19 +163,6 @@ def candidates_of(thread_ids: Sequence[int]) -> dict[int, list[CandidateView]]:
     )
     for thread_id, *values in query.tuples():
         found[thread_id].append(CandidateView(*values))
-    return found
-
-
-def record_facts(record_ids: Iterable[int]) -> dict[int, RecordFacts]:
-    """The facts of several records. They are known to the whole company, as the lists of records are."""
-    ids = list(record_ids)
-    if not ids:
-        return {}
-    times = Record.select(Record.id, Record.created_at, Record.last_activity_at).where(Record.id.in_(ids)).tuples()
-    found = {ident: RecordFacts([], created, last) for ident, created, last in times}
-    standing = RecordContact.select(RecordContact.record, Contact.name).join(Contact).where(RecordContact.record.in_(ids), RecordContact.removed_at.is_null())
-    for ident, name in standing.order_by(RecordContact.id).tuples():
-        found[ident].people.append(name)
     return found
 
 

@@ -116,21 +116,48 @@ _LATEST = 2000  # links of one record among which the newest mail is looked for
 
 
 def as_known_to(viewer: Viewer, found: Sequence[RecordView]) -> list[RecordView]:
-    """The records without the moment of mail that this viewer may not read: not even that it came is theirs to know (F53).
+    """The records without the moment of mail that this viewer may not read."""
+    newest = _newest_known(viewer, [record.id for record in found if record.last_activity_at is not None])
+    return [replace(record, last_activity_at=newest[record.id]) if record.id in newest else record for record in found]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFacts:
+    """What helps a person to tell one record from another: who stands on it, since when it is there, when mail was last filed on it."""
+
+    people: list[str]
+    created_at: dt.datetime
+    last_activity_at: dt.datetime | None
+
+
+def facts(viewer: Viewer, record_ids: Iterable[int]) -> dict[int, RecordFacts]:
+    """The facts of several records, as this viewer may know them."""
+    ids = list(record_ids)
+    if not ids:
+        return {}
+    newest = _newest_known(viewer, ids)
+    times = Record.select(Record.id, Record.created_at, Record.last_activity_at).where(Record.id.in_(ids)).tuples()
+    found = {ident: RecordFacts([], created, newest.get(ident, last)) for ident, created, last in times}
+    standing = RecordContact.select(RecordContact.record, Contact.name).join(Contact).where(RecordContact.record.in_(ids), RecordContact.removed_at.is_null())
+    for ident, name in standing.order_by(RecordContact.id).tuples():
+        found[ident].people.append(name)
+    return found
+
+
+def _newest_known(viewer: Viewer, ids: Sequence[int]) -> dict[int, dt.datetime | None]:
+    """For records with mail that this viewer may not read, the moment of the newest that they may: not even that the other came is theirs to know (F53).
 
     Admins know of a private thread who and when.
     """
-    ids = [record.id for record in found if record.last_activity_at is not None]
     if viewer.is_admin or not ids:
-        return list(found)
+        return {}
     # Two ranges of the index over record and reader, beside the viewer's own and the shared ones.
     others = "EXISTS (SELECT 1 FROM link l WHERE l.record_id = r.id AND l.reader {} AND l.removed_at IS NULL)"
     hidden = plain.rows(
         f"SELECT r.id FROM record r WHERE r.id IN ({plain.marks(ids)}) AND ({others.format('BETWEEN 1 AND ?')} OR {others.format('> ?')})",
         *ids, viewer.rep_id - 1, viewer.rep_id,
     )  # fmt: skip
-    newest = {ident: _newest_mail(viewer, ident) for (ident,) in hidden}
-    return [replace(record, last_activity_at=newest[record.id]) if record.id in newest else record for record in found]
+    return {ident: _newest_mail(viewer, ident) for (ident,) in hidden}
 
 
 def _newest_mail(viewer: Viewer, record_id: int) -> dt.datetime | None:

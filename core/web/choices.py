@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, abort, request, url_for
 from flask_babel import gettext as _
 
-from core.store import links, threads
+from core.store import links, records, threads
 from core.web import hx
 from core.web.access import signed_in
 from core.web.frame import viewer
@@ -21,7 +21,7 @@ def page() -> Response:
     # Of another's private conversation an admin sees who, when and state: what could be chosen is content.
     considered = links.candidates_of([row.id for row in found.items if not row.redacted])
     offered = {ident: [one for one in candidates if one.offer][:9] for ident, candidates in considered.items()}
-    facts = links.record_facts({one.target_id for candidates in offered.values() for one in candidates})
+    facts = records.facts(viewer(), {one.target_id for candidates in offered.values() for one in candidates})
     return hx.render("choices/page.html", "choices/_list.html", found=found, offered=offered, facts=facts)
 
 

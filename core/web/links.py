@@ -74,7 +74,7 @@ def panel_context(thread_id: int, talk: Conversation | None = None) -> dict[str,
     from core.web.threads import conversation
 
     talk = talk or conversation(thread_id)
-    facts = links.record_facts(one.target_id for one in talk.candidates if one.offer)
+    facts = records.facts(viewer(), [one.target_id for one in talk.candidates if one.offer])
     return {"talk": talk, "facts": facts, "row": talk.row, "exclusive": is_exclusive(), "question": None, "making": None, "found": None, "find": "", "values": {}, "where": "", "wrong": "", "made": None, "earlier": []}
 
 

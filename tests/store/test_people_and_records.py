@@ -258,7 +258,10 @@ def test_that_a_private_mail_came_to_a_record_is_told_to_nobody_else(company):
 
     def known(viewer):
         found = [records.get("deal", ident, world.seal) for ident in (deal, quiet)]
-        return [record.last_activity_at for record in records.as_known_to(viewer, found)]
+        told = [record.last_activity_at for record in records.as_known_to(viewer, found)]
+        beside_candidates = records.facts(viewer, [deal, quiet])
+        assert [beside_candidates[ident].last_activity_at for ident in (deal, quiet)] == told
+        return told
 
     assert known(ana) == [shared.date, None]
     assert known(bo) == known(eve) == [private.date, private.date]  # the owner, and the admin who knows who and when
