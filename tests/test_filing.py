@@ -13,6 +13,7 @@ from core.store import drops, filing, inbound, records, reps, threads
 from core.store.load import load
 from core.store.models import (
     Attachment,
+    Audit,
     Candidate,
     Contact,
     ContactAddress,
@@ -165,8 +166,10 @@ def test_a_late_parent_joins_two_threads_into_one(company: Company) -> None:
     first = log(company, company.mail("Chairs", to="Di <di@new.example>", message_id="<a@sales.example>"))
     second = log(company, company.mail("Lamps", to="El <el@new.example>", message_id="<b@sales.example>"))
     assert first.thread_id != second.thread_id
+    Audit.create(at=company.at, who="root@sales.example", act="thread-opened", about=f"thread:{second.thread_id}")
     parent = log(company, company.mail("Both", to="Di <di@new.example>", headers=["References: <a@sales.example> <b@sales.example>"]))
     assert Thread.select().count() == 1
+    assert Audit.select(Audit.about).scalar() == f"thread:{parent.thread_id}", "who has looked in stays to be seen"
     assert Message.select().where(Message.thread == parent.thread_id).count() == 3
     assert titles(parent.thread_id, "contact") == {"Di", "El"}
 

@@ -23,7 +23,7 @@ from core.store.database import is_sqlite, main_db, run_sql
 from core.store.database import write as transaction
 from core.store.fields import to_micros
 from core.store.inbound import Claim
-from core.store.models import Candidate, Link, Message, Outcome, Thread, ThreadId
+from core.store.models import Audit, Candidate, Link, Message, Outcome, Thread, ThreadId
 from core.store.threads import refresh_row
 from core.store.visibility import beat_thread, reader_of
 from core.types import RECORD_KINDS, Mailbox
@@ -205,6 +205,7 @@ def merge_threads(into: int, other: int) -> None:
     reader = reader_of(*Thread.select(Thread.owner, Thread.sharing).where(Thread.id == into).tuples().first())
     Link.update(thread=into, reader=reader).where(Link.thread == other, Link.target.not_in(held or [""])).execute()
     Candidate.delete().where(Candidate.thread == other).execute()
+    Audit.update(about=f"thread:{into}").where(Audit.about == f"thread:{other}").execute()  # who has looked in stays to be seen (F49)
     Thread.delete().where(Thread.id == other).execute()
 
 

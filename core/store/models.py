@@ -571,7 +571,7 @@ class Audit(_Main):
     at = MomentField()
     who = TextField()
     act = TextField()
-    about = TextField(default="")
+    about = TextField(default="", index=True)
     facts = JsonField(default=dict)
 
 

@@ -27,7 +27,7 @@ BACK = {
         DROP INDEX thread_split_from_id; CREATE INDEX thread_split_from_id ON thread (split_from_id);
         DROP INDEX outcome_thread_id; CREATE INDEX outcome_thread_id ON outcome (thread_id);
         DROP INDEX outcome_rep_id_state_reason; CREATE INDEX outcome_rep_id_state_reason ON outcome (rep_id, state, reason);
-        CREATE INDEX message_message_id ON message (message_id);
+        CREATE INDEX message_message_id ON message (message_id); DROP INDEX audit_about;
     """,
     "0002_readers_of_links": """
         DROP INDEX link_contact_id_reader; DROP INDEX link_organisation_id_reader; DROP INDEX link_record_id_reader;

@@ -12,3 +12,4 @@ DROP INDEX "outcome_thread_id";
 CREATE INDEX "outcome_thread_id" ON "outcome" ("thread_id") WHERE ("thread_id" IS NOT NULL);
 DROP INDEX "outcome_rep_id_state_reason";
 CREATE INDEX "outcome_rep_id_state_reason" ON "outcome" ("rep_id", "state", "reason") WHERE ("state" != 'logged');
+CREATE INDEX "audit_about" ON "audit" ("about");

@@ -1,4 +1,4 @@
-"""A filed mail touches fewer pages: one index over the names of mails in place of two, none that nothing asks, and no rows of NULL in others."""
+"""A filed mail touches fewer pages: one index over the names of mails in place of two, none that nothing asks, no rows of NULL in others. What stands about a thing in the audit is found by an index."""
 
 from typing import Any
 
