@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import zoneinfo
 
@@ -28,6 +29,7 @@ pages = Blueprint("account", __name__, url_prefix="/account")
 MOST_ADDRESSES = 50  # of one rep
 
 
+@functools.lru_cache(maxsize=500)  # half of a record's page; whoever works on a record sees it again and again
 def qr(text: str) -> Markup:
     """A QR code as SVG without any style of its own, so that it obeys the page's policy."""
     out = io.BytesIO()
