@@ -126,7 +126,6 @@ def write(database: Any = main_db, *, durable: bool = True) -> Iterator[None]:
         if (kind := disk.kind_of(error)) is not None:
             _in_trouble(database, name, kind, error)
         raise
-    disk.watch.wrote(name)
 
 
 @contextmanager
@@ -172,6 +171,7 @@ def _prove(database: Any, kind: disk.Kind) -> None:
         version = database.execute_sql("PRAGMA user_version").fetchone()[0]
         database.execute_sql(f"PRAGMA user_version={int(version)}")  # a real write, and it changes nothing
         if kind == "full":
+            disk.demand_room(Path(database.database).parent)
             return
         busy = database.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         if busy:
