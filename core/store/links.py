@@ -337,6 +337,8 @@ def none_of(viewer: Viewer, thread_id: int) -> str | None:
         if thread.waiting is None:
             return ""
         Thread.update(waiting=None, waiting_reason="").where(Thread.id == thread_id).execute()
+        if thread.owner_id != viewer.rep_id:
+            note(viewer, "choice-refused", f"thread:{thread_id}", dt.datetime.now(UTC))
         beat_thread(thread.owner_id, thread.sharing)
         return undo.offer(viewer, "none-of", {"thread": thread_id, "waiting": thread.waiting, "waiting_reason": thread.waiting_reason})
 
