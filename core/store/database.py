@@ -182,6 +182,12 @@ def _prove(database: Any, kind: disk.Kind) -> None:
         database.close()
 
 
+def hold(table: str, ident: int) -> None:
+    """PostgreSQL: nobody else changes this row until the transaction ends, and what is read of it from here on is as it stays. SQLite has one writer anyway."""
+    if not is_sqlite():
+        run_sql(main_db, f"SELECT id FROM {table} WHERE id = ? FOR NO KEY UPDATE", (ident,))
+
+
 def is_busy(error: Exception) -> bool:
     """True for trouble of the database that passes by itself: locked, gone, full."""
     if not isinstance(error, OperationalError):

@@ -418,7 +418,8 @@ def _part(viewer: Viewer, facts: dict[str, Any]) -> bool:
         return False
     if facts.get("named"):
         Contact.update(external_id=None).where(Contact.id == keep, Contact.external_id == facts["external_id"]).execute()
-    Contact.update(merged_into=None, deleted_at=None, external_id=facts["external_id"]).where(Contact.id == other).execute()
+    Contact.update(external_id=None).where(Contact.id == other).execute()
+    Contact.update(merged_into=None, deleted_at=None, external_id=_still_free(Contact, facts["external_id"])).where(Contact.id == other).execute()
     ContactAddress.update(contact=other).where(ContactAddress.id.in_(facts["addresses"]), ContactAddress.contact == keep).execute()
     for some in _portions(facts["participants"]):
         Participant.update(contact=other).where(Participant.id.in_(some)).execute()
