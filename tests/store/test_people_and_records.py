@@ -126,6 +126,22 @@ def test_a_contact_without_a_name_elsewhere_takes_that_of_the_one_merged_into_it
     assert (people.get_contact(keep).external_id, people.get_contact(other).external_id) == (None, "o")
 
 
+def test_the_name_of_a_merged_contact_goes_to_the_one_it_became_and_is_free_once_that_is_deleted(company):
+    _, ana = company
+    keep, other = (people.create_contact(ana, {"name": name, "external_id": name}).id for name in ("k", "o"))
+    people.merge(ana, keep, other)
+    with pytest.raises(BadInput):
+        people.create_contact(ana, {"name": "New", "external_id": "o"})
+    assert people.update_contact(ana, keep, {"external_id": "o"}).external_id == "o"
+    assert [one.id for one in people.contacts(external_id="o").items] == [keep]
+    third = people.create_contact(ana, {"name": "Third", "external_id": "t"}).id
+    people.merge(ana, keep, third)
+    people.delete_contact(ana, keep)
+    assert [people.create_contact(ana, {"name": "New", "external_id": name}).external_id for name in ("o", "t")] == ["o", "t"]
+    with pytest.raises(BadInput):
+        people.create_contact(ana, {"name": "New", "external_id": "t"})
+
+
 def test_a_merge_is_undone_without_a_name_that_another_has_by_now(company):
     world, ana = company
     load({"contacts": [{"external_id": "o", "name": "Bosse", "addresses": ["b@home.example"]}]}, world.now)
