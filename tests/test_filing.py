@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from core.errors import BadInput
 from core.store import company as company_settings
 from core.store import drops, filing, inbound, records, reps, threads
+from core.store.database import connected
 from core.store.load import load
 from core.store.models import (
     Attachment,
@@ -433,3 +435,26 @@ def test_a_closed_record_nobody_knows_since_when_is_never_chosen(company: Compan
     assert linked(message.thread_id) == {"Open": "policy:single-open"}
     earlier = log(company, company.mail("Before", to="di@new.example", date="Wed, 18 Nov 2026 10:00:00 +0000"))
     assert {row.record.title for row in Candidate.select().where(Candidate.thread == earlier.thread_id, Candidate.offer)} == {"Open", "Closed later"}, "this one was open then"
+
+
+def test_a_mail_filed_while_its_thread_is_shared_is_found_by_all(company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = log(company, company.mail(subject="Chairs", message_id="<first@sales.example>"))
+    owner = viewer_of(Rep.get(Rep.email == "ana@sales.example"))
+
+    def share() -> None:
+        with connected():
+            threads.set_sharing(owner, first.thread_id, "company")
+
+    colleague = threading.Thread(target=share)
+    known = filing.reader_of
+
+    def meanwhile(owner_id: int, sharing: str) -> int:
+        colleague.start()
+        colleague.join(1)
+        return known(owner_id, sharing)
+
+    monkeypatch.setattr(filing, "reader_of", meanwhile)
+    second = log(company, company.mail(subject="Re: Chairs", to="di@new.example", headers=["In-Reply-To: <first@sales.example>"], message_id="<second@sales.example>"))
+    colleague.join()
+    assert second.thread_id == first.thread_id
+    assert {link.reader for link in Link.select().where(Link.thread == first.thread_id)} == {0}

@@ -126,7 +126,6 @@ def write(database: Any = main_db, *, durable: bool = True) -> Iterator[None]:
         if (kind := disk.kind_of(error)) is not None:
             _in_trouble(database, name, kind, error)
         raise
-    disk.watch.wrote(name)
 
 
 @contextmanager
@@ -172,6 +171,7 @@ def _prove(database: Any, kind: disk.Kind) -> None:
         version = database.execute_sql("PRAGMA user_version").fetchone()[0]
         database.execute_sql(f"PRAGMA user_version={int(version)}")  # a real write, and it changes nothing
         if kind == "full":
+            disk.demand_room(Path(database.database).parent)
             return
         busy = database.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         if busy:
@@ -180,6 +180,12 @@ def _prove(database: Any, kind: disk.Kind) -> None:
             raise OperationalError(f"it is damaged: {found}")
     finally:
         database.close()
+
+
+def hold(table: str, ident: int) -> None:
+    """PostgreSQL: nobody else changes this row until the transaction ends, and what is read of it from here on is as it stays. SQLite has one writer anyway."""
+    if not is_sqlite():
+        run_sql(main_db, f"SELECT id FROM {table} WHERE id = ? FOR NO KEY UPDATE", (ident,))
 
 
 def is_busy(error: Exception) -> bool:

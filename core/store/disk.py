@@ -15,6 +15,7 @@ import fcntl
 import logging
 import os
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,7 @@ log = logging.getLogger("dropcopy.disk")
 
 Kind = Literal["full", "failed"]
 PROVE_SECONDS = 1.0
+ROOM = 4 << 20  # bytes that must be free before a full disk is said to be full no more
 
 _FAILED = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _POSTGRESQL_FULL = "53100"
@@ -33,6 +35,12 @@ _POSTGRESQL_FULL = "53100"
 
 class NotProved(OperationalError):
     """The disk gave an error, and the database has not been proved since: nothing is written to it."""
+
+
+def demand_room(folder: Path) -> None:
+    """Raises OSError unless a mail of middling size has room here. A small write proves little: the log has room inside."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        os.posix_fallocate(file.fileno(), 0, ROOM)
 
 
 def cause_of(error: BaseException) -> BaseException:
@@ -98,11 +106,6 @@ class Watch:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._prove, name="disk", daemon=True)
                 self._thread.start()
-
-    def wrote(self, name: str) -> None:
-        """A write has succeeded: a disk that was full is not any more."""
-        if self._troubles:
-            self._over(name, "full")
 
     @property
     def trouble(self) -> Kind | None:

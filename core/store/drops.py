@@ -9,7 +9,7 @@ from core.errors import BadInput
 from core.mail.addresses import normalise, without_plus_tag
 from core.reasons import N_
 from core.store.company import Company, beat, change_company, company
-from core.store.database import write
+from core.store.database import hold, write
 from core.store.fields import to_micros
 from core.store.models import DropAddress, Record
 from core.store.plain import insert_many, marks, rows
@@ -152,11 +152,18 @@ def record_address(record_id: int, seal: Seal, now: dt.datetime) -> str:
     After a change of the domain or the template it is a new one, and the one before works for the grace period from here on:
     until somebody sees the new one, people can only use the old.
     """
+    known = _address_of_today(record_id, seal)
+    if known is not None:
+        return known
+    with write():  # others may have looked at the same moment: all of them see one address
+        hold("record", record_id)
+        return _address_of_today(record_id, seal) or rotate(record_id, seal, now)
+
+
+def _address_of_today(record_id: int, seal: Seal) -> str | None:
     row = _living_of(record_id)
-    if row is None:
-        return _fresh(record_id, seal, now)
-    address = seal.open(row.sealed)
-    return address if _of_today(address, company()) else rotate(record_id, seal, now)
+    address = "" if row is None else seal.open(row.sealed)
+    return address if address and _of_today(address, company()) else None
 
 
 def _of_today(address: str, settings: Company) -> bool:

@@ -19,7 +19,7 @@ from core.steps.thread import base_subject
 from core.steps.verdict import Verdict
 from core.store import plain, reps, search
 from core.store.company import beat
-from core.store.database import is_sqlite, main_db, run_sql
+from core.store.database import hold, is_sqlite, main_db, run_sql
 from core.store.database import write as transaction
 from core.store.fields import to_micros
 from core.store.inbound import Claim
@@ -129,6 +129,7 @@ def _log(claim: Claim, verdict: Verdict, now: dt.datetime) -> None:
         raise ValueError("a mail without an owner cannot be logged")
     made = _make_contacts(verdict.contacts.new, now)
     thread_id = choice.thread_id if choice.thread_id is not None else _start_thread(verdict, owner)
+    hold("thread", thread_id)  # whoever shares it now waits, so that the new mail is shared with it
     verdict.choice = replace(choice, thread_id=thread_id)
     for other in choice.merge:
         merge_threads(thread_id, other)

@@ -17,7 +17,7 @@ from peewee import JOIN, fn
 from core.errors import BadInput
 from core.reasons import N_
 from core.store import dialect, plain, undo
-from core.store.database import write
+from core.store.database import hold, write
 from core.store.fields import UTC, from_micros, to_micros
 from core.store.models import (
     Candidate,
@@ -228,12 +228,12 @@ def _enter(viewer: Viewer, thread: Any, kind: str, target_id: int) -> dict[str, 
         "made_by": f"rep:{viewer.email}", "reason": "linked-by-hand", "params": {"who": viewer.email}, "policy_version": "", "created_at": now,
         "removed_at": None, "removed_by": None,
     }  # fmt: skip
+    hold("thread", thread.id)
     known = Link.select().where(Link.thread == thread.id, Link.target == target).first()
     if known is None:
         was: dict[str, Any] = {}
-        Link.insert(
-            thread=thread.id, target=target, kind=kind, reader=reader_of(thread.owner_id, thread.sharing), **{column: target_id}, **made
-        ).execute()  # fmt: skip
+        reader = reader_of(*plain.row("SELECT owner_id, sharing FROM thread WHERE id = ?", thread.id))
+        Link.insert(thread=thread.id, target=target, kind=kind, reader=reader, **{column: target_id}, **made).execute()
     elif known.removed_at is not None:
         was = {name: getattr(known, name) for name in _STATE}
         was |= {name: to_micros(was[name]) for name in ("created_at", "removed_at")}
@@ -337,6 +337,8 @@ def none_of(viewer: Viewer, thread_id: int) -> str | None:
         if thread.waiting is None:
             return ""
         Thread.update(waiting=None, waiting_reason="").where(Thread.id == thread_id).execute()
+        if thread.owner_id != viewer.rep_id:
+            note(viewer, "choice-refused", f"thread:{thread_id}", dt.datetime.now(UTC))
         beat_thread(thread.owner_id, thread.sharing)
         return undo.offer(viewer, "none-of", {"thread": thread_id, "waiting": thread.waiting, "waiting_reason": thread.waiting_reason})
 

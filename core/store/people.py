@@ -88,9 +88,14 @@ def _name(value: Any, place: str = "name", *, needed: bool = True) -> str:
 
 
 def _free_external_id(table: Any, external_id: str | None, own: int | None) -> None:
+    """Raises BadInput when another one has it. A contact that was merged leaves its own to the one it became, and to anybody once that is deleted."""
     taken = table.select(table.id).where(table.external_id == external_id).tuples().first() if external_id else None
-    if taken is not None and taken[0] != own:
+    if taken is None or taken[0] == own:
+        return
+    holder = _contact_row(taken[0]) if table is Contact else taken
+    if holder is not None and (table is not Contact or holder.id != own):
         raise BadInput("external_id", N_("another one has this already"))
+    Contact.update(external_id=None).where(Contact.id == taken[0]).execute()
 
 
 def _tell(name: str, ident: int, viewer: Viewer, now: dt.datetime) -> None:
@@ -418,7 +423,8 @@ def _part(viewer: Viewer, facts: dict[str, Any]) -> bool:
         return False
     if facts.get("named"):
         Contact.update(external_id=None).where(Contact.id == keep, Contact.external_id == facts["external_id"]).execute()
-    Contact.update(merged_into=None, deleted_at=None, external_id=facts["external_id"]).where(Contact.id == other).execute()
+    Contact.update(external_id=None).where(Contact.id == other).execute()
+    Contact.update(merged_into=None, deleted_at=None, external_id=_still_free(Contact, facts["external_id"])).where(Contact.id == other).execute()
     ContactAddress.update(contact=other).where(ContactAddress.id.in_(facts["addresses"]), ContactAddress.contact == keep).execute()
     for some in _portions(facts["participants"]):
         Participant.update(contact=other).where(Participant.id.in_(some)).execute()

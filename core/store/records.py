@@ -226,7 +226,8 @@ def _copies(viewer: Viewer, linked: Any, shown: Sequence[ThreadRow]) -> dict[int
     """
     living = Link.select(Link.id).where(linked & Link.removed_at.is_null() & (Link.thread == T.id))
     rest = rows.of_conversations(viewer, {row.conversation_id for row in shown}, visible(viewer, T) & fn.EXISTS(living), _MOST_COPIES)
-    found: dict[int, list[ThreadRow]] = {}
+    looked_at = {row.id for row in rest}
+    found: dict[int, list[ThreadRow]] = {row.id: [] for row in shown if row.id not in looked_at}  # beyond the bound each stands for itself
     while rest:
         head = rest[0]
         found[head.id] = [row for row in rest if row.conversation_id == head.conversation_id and row.owner_id != head.owner_id]

@@ -40,12 +40,15 @@ def block(domain: str, by: str, now: dt.datetime) -> int:
     with write():
         plain.insert("blocked_domain", {"domain": name, "added_by": by, "created_at": now}, ending=" ON CONFLICT (domain) DO NOTHING")
         under = (Outcome.sender_domain == name) | (Outcome.sender_domain ** f"%.{name}")
-        listed = list(Outcome.select(Outcome.inbound_id, Outcome.sender).where(Outcome.state == "held", Outcome.reason.in_(("unattributed", "unknown-sender")), under).tuples())
-        for ident, sender in listed:
+        waits = (Outcome.state == "held") & Outcome.reason.in_(("unattributed", "unknown-sender"))
+        listed = []
+        for ident, sender in list(Outcome.select(Outcome.inbound_id, Outcome.sender).where(waits, under).tuples()):
             said = {"address": sender, "domain": name}
-            Outcome.update(state="ignored", reason="blocked-domain", params=said, decided_at=now).where(Outcome.inbound_id == ident).execute()
+            # Asked again: on PostgreSQL somebody may have let it in since.
+            if Outcome.update(state="ignored", reason="blocked-domain", params=said, decided_at=now).where(Outcome.inbound_id == ident, waits).execute():
+                listed.append(ident)
         beat("mail", "settings")
-    for inbound_id, _sender in listed:
+    for inbound_id in listed:
         inbound.put_aside(inbound_id, "blocked-domain")
     return len(listed)
 

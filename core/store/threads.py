@@ -336,7 +336,7 @@ def _record_opening(viewer: Viewer, thread: Any) -> None:
 
 def _openings(thread_id: int) -> list[AuditView]:
     found = Audit.select(Audit.at, Audit.who, Audit.act).where(
-        Audit.about == f"thread:{thread_id}", Audit.act.in_(("thread-opened", "thread-linked", "thread-unlinked"))
+        Audit.about == f"thread:{thread_id}", Audit.act.in_(("thread-opened", "thread-linked", "thread-unlinked", "choice-refused"))
     )
     return [AuditView(*values) for values in found.order_by(Audit.id.desc()).limit(50).tuples()]
 

@@ -17,7 +17,8 @@ from core.web.refusals import number
 # Of another's conversations alone: what people do with their own is nobody's business.
 SENTENCES = {
     "thread-opened": _l("Opened somebody’s private conversation"), "thread-linked": _l("Linked somebody’s private conversation"),
-    "thread-unlinked": _l("Removed a link of somebody’s private conversation"), "thread-deleted": _l("Deleted a conversation"),
+    "thread-unlinked": _l("Removed a link of somebody’s private conversation"), "choice-refused": _l("Chose none of the records for somebody’s conversation"),
+    "thread-deleted": _l("Deleted a conversation"),
     "thread-restored": _l("Brought a deleted conversation back"), "thread-split": _l("Split a conversation"), "split-undone": _l("Joined a split conversation again"),
     "message-deleted": _l("Deleted a mail of a conversation"), "message-restored": _l("Brought a deleted mail back"),
     "mail-released": _l("Released a mail"), "mail-claimed": _l("Claimed a mail"), "mail-retried": _l("Had a mail judged again"), "mail-dismissed": _l("Put a mail aside"),

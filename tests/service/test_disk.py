@@ -16,9 +16,15 @@ from http.cookiejar import CookieJar
 from itertools import count
 from pathlib import Path
 from sqlite3 import connect
+from time import monotonic, sleep
 
 import pytest
+from peewee import OperationalError
 
+from core.settings import Settings
+from core.store import disk
+from core.store.database import close_databases, connected, intake_db, main_db, open_databases, run_sql, write
+from core.store.migrate import migrate
 from tests import powercut
 from tests.conftest import missing
 from tests.running import PASSWORD, Running
@@ -145,6 +151,33 @@ def test_a_full_disk_refuses_mail_for_now_lets_people_read_and_is_over_when_ther
         assert "Nothing can be written" not in browser.get("/inbox")[1]
         assert browser.post("/contacts", on="/contacts", title="Late Person", address="late@cust.example")[0] == 200
         all_logged_once(house, sender, place / "data")
+
+
+def test_a_disk_is_full_until_there_is_room_for_a_mail(tmp_path: Path) -> None:
+    """A write that has nothing to write succeeds, and a small one fits into what the log holds already: neither proves room."""
+    before = main_db.obj, intake_db.obj
+    with small_disk(tmp_path, 12) as place:
+        open_databases(Settings(data_dir=place, secret_key="k" * 32))
+        try:
+            with connected():
+                migrate(Settings(data_dir=place, secret_key="k" * 32))
+                fill(place / "ballast")
+                with pytest.raises(OperationalError), write():
+                    run_sql(main_db, "INSERT INTO setting (name, value) VALUES ('much', ?)", ("x" * 5_000_000,))
+                for _ in range(6):
+                    assert (disk.watch.trouble, disk.watch.anywhere()) == ("full", True)
+                    with write():
+                        run_sql(main_db, "DELETE FROM setting WHERE name = 'nobody'")
+                    sleep(0.5)
+                (place / "ballast").unlink()
+                deadline = monotonic() + 30
+                while disk.watch.trouble and monotonic() < deadline:
+                    sleep(0.1)
+                assert (disk.watch.trouble, disk.watch.anywhere()) == (None, False)
+        finally:
+            close_databases()
+            main_db.initialize(before[0])
+            intake_db.initialize(before[1])
 
 
 def people_read_and_cannot_write(house: Running, browser: Browser) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from concurrent.futures import ThreadPoolExecutor
+from threading import Thread as Colleague
 
 import pytest
 
 from core.errors import BadInput
-from core.store import filing, links, people, records, threads, undo
+from core.store import drops, filing, links, people, records, threads, undo
 from core.store.company import change_company
 from core.store.database import connected, write
 from core.store.load import load
@@ -123,6 +124,34 @@ def test_a_contact_without_a_name_elsewhere_takes_that_of_the_one_merged_into_it
     assert people.get_contact(keep).external_id == "o"
     assert undo.take_back(ana, token) == "merge"
     assert (people.get_contact(keep).external_id, people.get_contact(other).external_id) == (None, "o")
+
+
+def test_the_name_of_a_merged_contact_goes_to_the_one_it_became_and_is_free_once_that_is_deleted(company):
+    _, ana = company
+    keep, other = (people.create_contact(ana, {"name": name, "external_id": name}).id for name in ("k", "o"))
+    people.merge(ana, keep, other)
+    with pytest.raises(BadInput):
+        people.create_contact(ana, {"name": "New", "external_id": "o"})
+    assert people.update_contact(ana, keep, {"external_id": "o"}).external_id == "o"
+    assert [one.id for one in people.contacts(external_id="o").items] == [keep]
+    third = people.create_contact(ana, {"name": "Third", "external_id": "t"}).id
+    people.merge(ana, keep, third)
+    people.delete_contact(ana, keep)
+    assert [people.create_contact(ana, {"name": "New", "external_id": name}).external_id for name in ("o", "t")] == ["o", "t"]
+    with pytest.raises(BadInput):
+        people.create_contact(ana, {"name": "New", "external_id": "t"})
+
+
+def test_a_merge_is_undone_without_a_name_that_another_has_by_now(company):
+    world, ana = company
+    load({"contacts": [{"external_id": "o", "name": "Bosse", "addresses": ["b@home.example"]}]}, world.now)
+    keep, other = world.contact("Bo", "bo@cust.example"), people.contacts(external_id="o").items[0].id
+    token = people.merge(ana, keep, other)
+    people.update_contact(ana, keep, {"external_id": None})
+    third = people.create_contact(ana, {"name": "Third", "external_id": "o"})
+    assert undo.take_back(ana, token) == "merge"
+    assert (people.get_contact(other).external_id, people.get_contact(other).addresses) == (None, ["b@home.example"])
+    assert people.get_contact(third.id).external_id == "o"
 
 
 def test_a_deleted_contact_leaves_every_page_and_its_mail_stays(company):
@@ -292,6 +321,45 @@ def test_copies_of_one_exchange_stand_below_the_newest_on_whichever_page_they_ar
     assert [[one.row.id for one in records.exchanges(ana, "deal", deal).items]] == [[newest, split, alone]]
 
 
+def test_no_thread_is_missing_on_a_record_where_one_conversation_has_more_than_are_folded(company, monkeypatch):
+    world, ana = company
+    monkeypatch.setattr(records, "_MOST_COPIES", 4)
+    deal = world.record("Deal")
+    logged = [world.mail(ana).thread_id for _ in range(9)]
+    for thread_id in logged:
+        Thread.update(conversation_id="one").where(Thread.id == thread_id).execute()
+        world.policy_link(thread_id, deal)
+    shown, cursor = [], None
+    while True:
+        page = records.exchanges(ana, "deal", deal, cursor, 2)
+        shown += [one.row.id for one in page.items]
+        if (cursor := page.next) is None:
+            break
+    assert shown == logged[::-1]
+
+
+def test_a_link_made_while_its_thread_is_shared_is_found_by_all(company, monkeypatch):
+    world, ana = company
+    bo, deal, thread_id = world.rep("bo"), world.record("Deal"), world.mail(ana).thread_id
+
+    def share() -> None:
+        with connected():
+            threads.set_sharing(ana, thread_id, "company")
+
+    colleague = Colleague(target=share)
+    known = links.target_exists
+
+    def meanwhile(kind: str, target_id: int) -> bool:
+        colleague.start()
+        colleague.join(1)
+        return known(kind, target_id)
+
+    monkeypatch.setattr(links, "target_exists", meanwhile)
+    links.link(ana, thread_id, "deal", deal)
+    colleague.join()
+    assert [row.id for row in records.threads(bo, deal).items] == [thread_id]
+
+
 def test_the_page_of_a_record_is_the_same_whether_its_threads_are_sorted_or_walked(company, monkeypatch):
     world, ana = company
     bo = world.rep("bo")
@@ -332,3 +400,18 @@ def test_links_follow_who_may_read_their_thread(company):
         filing.merge_threads(second.thread_id, split)
     assert seen(bo) == set(), "a thread that another one is joined to has the other's sharing"
     assert seen(ana) == {first.thread_id, second.thread_id}
+
+
+def test_all_who_look_at_a_record_at_once_after_a_change_of_the_template_see_one_address(company):
+    world, ana = company
+    made = records.create(ana, "deal", {"title": "Ten chairs"}, world.seal)
+    change_company({"record_template": "d-{token}@{domain}"})
+
+    def look(_: int) -> str:
+        with connected():
+            return drops.record_address(made.id, world.seal, world.now)
+
+    with ThreadPoolExecutor(6) as pool:
+        seen = set(pool.map(look, range(6)))
+    assert len(seen) == 1
+    assert seen == {drops.record_address(made.id, world.seal, world.now)} != {made.bcc_address}

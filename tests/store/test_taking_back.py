@@ -184,6 +184,17 @@ def test_a_thread_that_was_filed_meanwhile_does_not_ask_again(company):
     assert threads.row(ana, thread).waiting is None
 
 
+def test_an_admin_who_chooses_none_for_somebody_is_seen_to_have_done_so(company):
+    world, ana = company
+    eve, thread = world.rep("eve", "admin"), waiting(world, ana)
+    assert links.none_of(eve, thread)
+    assert [(row.who, row.act) for row in Audit.select().where(Audit.about == f"thread:{thread}")] == [("eve@sales.example", "choice-refused")]
+    assert [(act.who, act.act) for act in threads.conversation(ana, thread).openings] == [("eve@sales.example", "choice-refused")]
+    own = waiting(world, ana)
+    links.none_of(ana, own)
+    assert not Audit.select().where(Audit.about == f"thread:{own}").exists()
+
+
 # --- put aside ----------------------------------------------------------------------------------------------------
 
 
