@@ -155,9 +155,10 @@ def web() -> None:
 
     from core.web.stopping import finish
 
-    _log_to_stderr()
     with _sentences():
-        house = build(load_settings())
+        settings = load_settings()
+        _log_to_stderr()
+        house = build(settings)
     host, port = split_address(house.settings.http)
     app = create_app(house=house)
     core.web.settle()
@@ -181,10 +182,11 @@ def receive() -> None:
     """Take mail: SMTP, LMTP and the sources that are polled."""
     from core.receiver import Receiver
 
-    _log_to_stderr()
     stop = _until_told()
     with _sentences():
-        receiver = Receiver(build(load_settings()))
+        settings = load_settings()
+        _log_to_stderr()
+        receiver = Receiver(build(settings))
         receiver.start()
     stop.wait()
     receiver.stop()
@@ -196,9 +198,10 @@ def worker() -> None:
     from core.chores import Chores
     from core.worker import Worker
 
-    _log_to_stderr()
     with _sentences():
-        house = build(load_settings())
+        settings = load_settings()
+        _log_to_stderr()
+        house = build(settings)
     trouble = house.bell.trouble(house.settings)
     if trouble:
         logging.getLogger("dropcopy.queue").error(trouble)

@@ -213,8 +213,10 @@ def test_reasons_lists_every_code(shell: Shell) -> None:
     assert "logged" in {row["code"] for row in rows}
 
 
-def test_a_wrong_setting_stops_every_command_with_its_sentence(shell: Shell) -> None:
-    assert shell.refused("status", DROPCOPY_HTTP="nowhere").startswith("DROPCOPY_HTTP is wrong")
+@pytest.mark.parametrize("command", ["status", "run", "web", "receive", "worker"])
+def test_a_wrong_setting_stops_every_command_with_its_sentence(shell: Shell, command: str) -> None:
+    assert shell.refused(command, DROPCOPY_HTTP="nowhere").startswith("DROPCOPY_HTTP is wrong")
+    assert shell.refused(command, DROPCOPY_LOG="loud").startswith("DROPCOPY_LOG is wrong")
 
 
 def test_a_database_that_cannot_be_reached_is_one_sentence(shell: Shell) -> None:
