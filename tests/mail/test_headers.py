@@ -149,6 +149,8 @@ def test_parameters(value: bytes, name: str, text: str | None) -> None:
     [
         ("../../etc/passwd", "passwd"),
         ("C:\\Temp\\offer.pdf", "offer.pdf"),
+        ("C:offer.pdf", "offer.pdf"),
+        ("V: offer.pdf", "V: offer.pdf"),
         (".htaccess", "htaccess"),
         ("offer\u202efdp.exe", "offerfdp.exe"),
         ("a\r\nb.txt", "ab.txt"),
