@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import ipaddress
 import json
 import logging
 import os
@@ -155,9 +156,10 @@ def web() -> None:
 
     from core.web.stopping import finish
 
-    _log_to_stderr()
     with _sentences():
-        house = build(load_settings())
+        settings = load_settings()
+        _log_to_stderr()
+        house = build(settings)
     host, port = split_address(house.settings.http)
     app = create_app(house=house)
     core.web.settle()
@@ -181,10 +183,11 @@ def receive() -> None:
     """Take mail: SMTP, LMTP and the sources that are polled."""
     from core.receiver import Receiver
 
-    _log_to_stderr()
     stop = _until_told()
     with _sentences():
-        receiver = Receiver(build(load_settings()))
+        settings = load_settings()
+        _log_to_stderr()
+        receiver = Receiver(build(settings))
         receiver.start()
     stop.wait()
     receiver.stop()
@@ -196,9 +199,10 @@ def worker() -> None:
     from core.chores import Chores
     from core.worker import Worker
 
-    _log_to_stderr()
     with _sentences():
-        house = build(load_settings())
+        settings = load_settings()
+        _log_to_stderr()
+        house = build(settings)
     trouble = house.bell.trouble(house.settings)
     if trouble:
         logging.getLogger("dropcopy.queue").error(trouble)
@@ -302,6 +306,8 @@ def explain(files: tuple[Path, ...], cases: Path | None, mail_from: str | None, 
     with _sentences():
         if not files and cases is None:
             raise BadInput("explain", "name a mail file, or --cases FILE.jsonl")
+        if client_ip is not None and not _is_ip(client_ip):
+            raise BadInput("--client-ip", f"{client_ip!r} is no IP address")
         missing = next((f for f in (*files, *([cases] if cases else [])) if not f.is_file()), None)
         if missing is not None:
             raise BadInput(str(missing), "there is no such file")
@@ -309,12 +315,25 @@ def explain(files: tuple[Path, ...], cases: Path | None, mail_from: str | None, 
         arrival = {"mail_from": mail_from, "rcpt_to": list(rcpt), "client_ip": client_ip, "helo": helo, "source": source}
         try:
             for result in explained(cases, explainer) if cases else ():
-                click.echo(json.dumps(result, ensure_ascii=False))
+                click.echo(_readable_json(result))
             for file in files:
                 case = {"id": str(file), "raw_path": str(file.absolute()), "arrival": arrival}
-                click.echo(json.dumps(explainer.case(case, Path()), ensure_ascii=False, indent=2 if len(files) == 1 else None))
+                click.echo(_readable_json(explainer.case(case, Path()), indent=2 if len(files) == 1 else None))
         finally:
             explainer.close()
+
+
+def _readable_json(result: dict[str, Any], indent: int | None = None) -> str:
+    """JSON with its letters as they are; half a surrogate pair, which no UTF-8 can hold, as the escape that JSON has for it."""
+    return json.dumps(result, ensure_ascii=False, indent=indent).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 @main.command("reset-password")

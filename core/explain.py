@@ -87,13 +87,18 @@ def cases(path: Path, explainer: Explainer) -> Iterator[dict[str, Any]]:
                 continue
             ident = None
             try:
-                case = json.loads(line)
+                case = json.loads(line, parse_constant=_no_constant)
                 if not isinstance(case, dict):
                     raise BadInput("", N_("a case is a JSON object"))
                 ident = case.get("id")
                 yield explainer.case(case, path.parent)
             except (BadInput, ValueError, RecursionError) as error:
                 yield {"id": ident, **_broken("bad-case", f"{path.name} line {number}: {error}")}
+
+
+def _no_constant(name: str) -> None:
+    """Python reads NaN and Infinity, JSON (RFC 8259 section 6) has no such numbers: the answer would be no JSON either."""
+    raise ValueError(f"{name} is no JSON")
 
 
 def _raw_of(case: Mapping[str, Any], folder: Path) -> bytes:

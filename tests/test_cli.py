@@ -213,8 +213,10 @@ def test_reasons_lists_every_code(shell: Shell) -> None:
     assert "logged" in {row["code"] for row in rows}
 
 
-def test_a_wrong_setting_stops_every_command_with_its_sentence(shell: Shell) -> None:
-    assert shell.refused("status", DROPCOPY_HTTP="nowhere").startswith("DROPCOPY_HTTP is wrong")
+@pytest.mark.parametrize("command", ["status", "run", "web", "receive", "worker"])
+def test_a_wrong_setting_stops_every_command_with_its_sentence(shell: Shell, command: str) -> None:
+    assert shell.refused(command, DROPCOPY_HTTP="nowhere").startswith("DROPCOPY_HTTP is wrong")
+    assert shell.refused(command, DROPCOPY_LOG="loud").startswith("DROPCOPY_LOG is wrong")
 
 
 def test_a_database_that_cannot_be_reached_is_one_sentence(shell: Shell) -> None:
@@ -395,6 +397,20 @@ def test_odd_values_in_a_case_still_give_a_line(sold: Shell, more: dict[str, Any
     assert results[1]["outcome"] == "logged"
 
 
+def test_what_no_utf8_can_hold_comes_back_as_its_escape(sold: Shell) -> None:
+    odd = "id of half a pair \ud800"
+    results = explained(sold, case(signed(), id=odd), case(signed()))
+    assert [one["id"] for one in results] == [odd, "one"]
+    assert results[0]["outcome"] == "logged"
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_numbers_that_json_does_not_have_are_no_case(sold: Shell, number: str) -> None:
+    results = explained(sold, '{"id": ' + number + ', "raw_base64": "RnJvbTo="}', case(signed()))
+    assert (results[0]["id"], results[0]["reason"]) == (None, "bad-case")
+    assert results[1]["outcome"] == "logged"
+
+
 SAID = "dns['sales.example']"
 
 
@@ -435,3 +451,4 @@ def test_explain_without_a_file_or_with_a_missing_one_is_one_sentence(shell: She
     assert "name a mail file" in shell.refused("explain")
     assert "no such file" in shell.refused("explain", str(shell.folder / "no.eml"))
     assert "no such file" in shell.refused("explain", "--cases", str(shell.folder / "no.jsonl"))
+    assert "no IP address" in shell.refused("explain", str(shell.folder / "no.eml"), "--client-ip", "192.0.2.300")

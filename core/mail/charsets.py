@@ -67,6 +67,7 @@ _CODE_PAGE = re.compile(r"(?:windows|win|cp|ibm|dos)[-_]?(?:cp)?(\d{3,5})(?:\Z|:
 _ISO_8859 = re.compile(r"iso[-_]?8859[-_]?(\d{1,2})(?:-[ei])?")
 _C1 = {0x80 + i: char for i, char in enumerate("€\x81‚ƒ„…†‡ˆ‰Š‹Œ\x8dŽ\x8f\x90‘’“”•–—˜™š›œ\x9džŸ")}
 _ESCAPED = ("utf-7", "hz", "iso2022", "utf-16", "utf-32")  # plain ASCII bytes may mean something else here
+WIDE = frozenset((f"{name}{order}",) for name in ("utf-16", "utf-32") for order in ("", "-le", "-be"))
 _cache: dict[str, tuple[str, ...]] = {}
 
 
@@ -112,6 +113,11 @@ def _usual(name: str) -> str:
         return f"cp{page[1]}"
     iso = _ISO_8859.fullmatch(name)
     return f"iso8859-{iso[1]}" if iso is not None else name
+
+
+def wide(label: str | None) -> bool:
+    """True for UTF-16 and UTF-32, in which no line of a header can be."""
+    return codecs_of(label)[:1] in WIDE
 
 
 def windows_1252(data: bytes) -> str:

@@ -17,7 +17,8 @@ _ZONES = {
     **{"sgt": 8.0, "hkt": 8.0, "aest": 10.0, "aedt": 11.0, "nzst": 12.0, "nzdt": 13.0, "sast": 2.0, "pkt": 5.0},
 }
 _COMMENT = re.compile(r"\([^()]{0,200}\)")
-_TIME = re.compile(r"(?<!\d)(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:[.,]\d{1,9})?)?[ \t]{0,3}(am|pm)?(?=z|[^a-z\d]|$)", re.IGNORECASE)
+# RFC 5322 4.3: blanks may stand around the colons.
+_TIME = re.compile(r"(?<!\d)(\d{1,2})[ ]{0,3}:[ ]{0,3}(\d{1,2})(?:[ ]{0,3}:[ ]{0,3}(\d{1,2})(?:[.,]\d{1,9})?)?[ \t]{0,3}(am|pm)?(?=z|[^a-z\d]|$)", re.IGNORECASE)
 # "10.00.00", as some programs of countries with that habit wrote it; only where no time with colons stands.
 _DOTTED = re.compile(r"(?<![\d.])(\d{1,2})\.(\d{2})(?:\.(\d{2}))?()(?![\d.])")
 _ISO_DAY = re.compile(r"(?<!\d)(\d{4})-(\d{1,2})-(\d{1,2})(?!\d)")

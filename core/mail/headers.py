@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from urllib.parse import unquote_to_bytes
 
-from core.mail.charsets import decode
+from core.mail.charsets import decode, wide
 
 MAX_BLOCK = 256 * 1024  # bytes of one header block
 MAX_LINES = 1000
@@ -206,7 +206,10 @@ def _raw_text(data: bytes, charset: str | None) -> str:
     try:
         return data.decode("utf-8")  # RFC 6532 before the mail's own charset
     except UnicodeDecodeError:
-        return decode(data, charset)[0]
+        pass
+    text, step = decode(data, charset)
+    # Nobody said that the field is in the charset of the body: where that does not fit, or no header can be in it, it is a guess like any other.
+    return decode(data)[0] if step == "replaced" or wide(charset) else text
 
 
 def decode_words(value: bytes, around: str | None = None) -> str:

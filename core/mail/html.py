@@ -8,7 +8,7 @@ from html import escape, unescape
 import nh3
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from core.mail.nesting import deeper_than
+from core.mail.nesting import MAX_ATTRIBUTES, deeper_than
 
 MAX_BYTES = 2_000_000
 MAX_DEPTH = 200  # the sanitiser and the parser are quadratic in nesting
@@ -122,8 +122,8 @@ def safe_html(html: str, remote_images: bool = False) -> str:
     """HTML that may be shown in a sandboxed frame: no code, no forms, nothing fetched.
 
     Images show by `cid:` only; a remote one keeps its `alt` and its size without a source. With `remote_images` the sources
-    https, http and small data: pictures stay, for a reader who asked for them. Over 2 MB or nested deeper than 200 tags:
-    the text alone. Change nothing in the result: it was sanitised last.
+    https, http and small data: pictures stay, for a reader who asked for them. Over 2 MB, nested deeper than 200 tags, or with a tag
+    of more than 500 attributes: the text alone. Change nothing in the result: it was sanitised last.
     """
     if "\0" in html:
         html = html.replace("\0", "")
@@ -141,12 +141,12 @@ def text_to_html(text: str) -> str:
 
 
 def too_much(html: str) -> bool:
-    """True when the HTML is over the limits of size, escapes or nesting. One pass; an over-estimate of the nesting is possible."""
+    """True when the HTML is over the limits of size, escapes, nesting or attributes. One pass; an over-estimate of the nesting is possible."""
     if len(html) > MAX_BYTES or (not html.isascii() and len(html) * 4 > MAX_BYTES and len(html.encode("utf-8", "replace")) > MAX_BYTES):
         return True
     if html.count("&") + html.count("\xa0") > MAX_ESCAPED:
         return True
-    return html.count("<") > MAX_DEPTH and deeper_than(html, MAX_DEPTH)
+    return (html.count("<") > MAX_DEPTH or len(html) > 2 * MAX_ATTRIBUTES) and deeper_than(html, MAX_DEPTH)
 
 
 _ANY_TAG = re.compile(r"<[^<>]{0,2000}>")

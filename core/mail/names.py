@@ -12,6 +12,7 @@ from core.mail.tree import Part
 MAX_NAME = 200  # bytes in UTF-8
 
 _BAD = re.compile('[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff"]')
+_DRIVE = re.compile(r"[A-Za-z]:(?=\S)")  # a path on Windows needs no slash behind it
 _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,10}$")
 _USUAL = {
     "message/rfc822": ".eml",
@@ -53,6 +54,7 @@ def safe_name(text: str) -> str:
     """The last component, without controls, bidi characters and leading dots, at most 200 bytes with its extension kept."""
     text = clean(_BAD.sub("", text))
     text = text.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    text = text[2:] if _DRIVE.match(text) else text
     text = text.lstrip(". ").strip()
     if len(text.encode("utf-8", "replace")) <= MAX_NAME:
         return text

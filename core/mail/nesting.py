@@ -1,4 +1,4 @@
-"""How deep HTML nests, told in one pass and without a tree: parsers take time with the square of the depth.
+"""How deep HTML nests and how many attributes a tag has, told in one pass and without a tree: parsers take time with the square of both.
 
 The tokens are those of the HTML standard (13.2.5). Of its tree construction only as much is followed as is needed never to
 count too little: an end tag lowers the count only where every parser would close an element of that name. What a parser
@@ -8,20 +8,25 @@ closes by itself may stay counted, so the answer can be too high for sloppy HTML
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 
 def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+MAX_ATTRIBUTES = 500  # of one tag
+
 _SPACE = r"\t\n\f\r "
+_VALUE = rf"[{_SPACE}]*+=[{_SPACE}]*+(?:\"[^\"]*+(?:\"|\Z)|'[^']*+(?:'|\Z)|[^{_SPACE}>\"'][^{_SPACE}>]*+)?+"
+_ATTRIBUTE = rf"(?:=[^{_SPACE}/>=]*+|[^{_SPACE}/>=]++)(?:{_VALUE})?+"  # an attribute may be called "="
 _TOKEN = re.compile(
     r"<(?:!--(?:-?>|(?s:.*?)(?:--!?>|\Z))"  # a comment
     r"|(?P<bogus>[!?]|/(?![a-zA-Z]))[^>]*+"  # what is read as a comment up to the next >
     rf"|(?P<end>/?)(?P<name>[a-zA-Z][^{_SPACE}/>]*+)"
-    rf"(?:[{_SPACE}/]++|(?:=[^{_SPACE}/>=]*+|[^{_SPACE}/>=]++)"  # an attribute may be called "="
-    rf"(?:[{_SPACE}]*+=[{_SPACE}]*+(?:\"[^\"]*+(?:\"|\Z)|'[^']*+(?:'|\Z)|[^{_SPACE}>\"'][^{_SPACE}>]*+)?+)?+)*+)"
+    rf"(?:[{_SPACE}/]++|{_ATTRIBUTE})*+)"
 )
+_ONE_ATTRIBUTE = re.compile(rf"[{_SPACE}/]*+{_ATTRIBUTE}")
 _VOID = _names("area base br col embed hr img input link meta param source track wbr")
 _ROWS = _names("tr thead tbody tfoot colgroup")  # one of each stands open in a table, and tables are counted
 _FRAME = _names("html head body")
@@ -47,8 +52,16 @@ _LOOPS = 8  # 13.2.6.4.7, adoption agency: blocks that an end tag of formatting 
 
 
 def deeper_than(html: str, most: int) -> bool:
-    """True when more than `most` elements may be open at once. Linear: the stack is bounded, and so are the steps through it."""
+    """True when more than `most` elements may be open at once, or a tag has more attributes than `MAX_ATTRIBUTES`.
+
+    Linear: the stack is bounded, and so are the steps through it.
+    """
     return _Nesting(most).read(html)
+
+
+def _crowded(html: str, pos: int, end: int) -> bool:
+    """True when the tag whose name ends at `pos` has too many attributes; each is compared with all before it."""
+    return end - pos > 2 * MAX_ATTRIBUTES and next(islice(_ONE_ATTRIBUTE.finditer(html, pos, end), MAX_ATTRIBUTES, None), None) is not None
 
 
 class _Nesting:
@@ -76,6 +89,8 @@ class _Nesting:
                 if self.odd and html.startswith("<![CDATA[", token.start()):
                     return True
                 continue
+            if _crowded(html, token.end("name"), pos):
+                return True
             name = name.lower() if name.isascii() else name
             if token["end"]:
                 self._close(name)

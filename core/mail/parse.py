@@ -24,6 +24,7 @@ from core.types import Attachment, Email, Mailbox
 MAX_ATTACHMENTS = 500
 MAX_TEXT = 2_000_000  # characters
 MAX_HTML = 2_000_000
+MAX_BYTES = MAX_TEXT * 4 + 4  # of a text that are decoded
 MAX_FALLBACK = 200_000  # bytes shown of a mail whose parts cannot be found
 MAX_ORIGINALS_DEPTH = 10
 MAX_HEADERS = 200
@@ -329,7 +330,9 @@ class _Content:
             match = _META_CHARSET.search(data[:2000])
             if match is not None:
                 charset = match[1].decode("latin-1")
-        text, step = decode(data[: MAX_TEXT * 4 + 4], charset)
+        if len(data) > MAX_BYTES:  # at a line end where there is one: half a letter at the end would make all before it a guess
+            data = data[: data.rfind(b"\n", MAX_BYTES - 10_000, MAX_BYTES) + 1 or MAX_BYTES]
+        text, step = decode(data, charset)
         if step in ("guessed", "replaced"):
             self.defects.append(f"charset-{step}")
         if "\r" in text:

@@ -106,6 +106,7 @@ WORST: dict[str, Callable[[], bytes]] = {
     "html formatting": lambda: _html("<b><i><a href=x>"),
     "html comments": lambda: _html("<!--"),
     "html attributes": lambda: _html(" a=b", "<p "),
+    "html attributes of many names": lambda: top("Ana <ana@sales.example>", "Worst", "Content-Type: text/html") + b"\r\n<p " + b" ".join(b"a%d=1" % number for number in range(SIZE // 11)) + b">",
     "html styles": lambda: _html("color:red;", "<p style='", "'>"),
     "html scripts": lambda: _html("<script>x</script>"),
     "html blockquotes": lambda: _html("<blockquote>On 1 Bo wrote:<br>"),

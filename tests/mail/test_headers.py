@@ -149,6 +149,8 @@ def test_parameters(value: bytes, name: str, text: str | None) -> None:
     [
         ("../../etc/passwd", "passwd"),
         ("C:\\Temp\\offer.pdf", "offer.pdf"),
+        ("C:offer.pdf", "offer.pdf"),
+        ("V: offer.pdf", "V: offer.pdf"),
         (".htaccess", "htaccess"),
         ("offer\u202efdp.exe", "offerfdp.exe"),
         ("a\r\nb.txt", "ab.txt"),
@@ -181,6 +183,7 @@ def test_file_names_are_safe_to_save(written: str, name: str) -> None:
         ("2 Mar 126 10:00:00 +0000", (2026, 3, 2, 10, 0, 0)),
         ("Mon, 2 Mar 2026 10.05.06 +0100", (2026, 3, 2, 9, 5, 6)),
         ("Mon, 2 Mar 2026 9.05 GMT", (2026, 3, 2, 9, 5, 0)),
+        ("Mon , 2 Mar 2026 10 : 05 : 06 -0800", (2026, 3, 2, 18, 5, 6)),
     ],
 )
 def test_dates_of_many_programs(written: str, moment: tuple[int, ...]) -> None:
@@ -208,3 +211,8 @@ def test_fields_are_unfolded_and_end_at_the_empty_line() -> None:
     assert fields(b"Subject: x\rTo: y\r\rbody") == [("Subject", b"x"), ("To", b"y")]
     assert fields(b"Subject: x\n broken line follows\nnot a field at all\nDate: y\n\n") == [("Subject", b"x broken line follows"), ("Date", b"y")]
     assert fields(b"Subject: x\nHello Bo,\nhow are you?\n") == [("Subject", b"x")]
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "utf-16", "utf-16le", "ucs-4", "utf-7"])
+def test_raw_text_that_the_charset_of_the_body_does_not_fit_is_a_guess(charset: str) -> None:
+    assert decode_header("Frösche".encode("latin-1"), charset) == "Frösche"

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
-from core.mail.nesting import deeper_than
+from core.mail.nesting import MAX_ATTRIBUTES, deeper_than
 
 
 def _words(text: str) -> list[str]:
@@ -65,3 +65,15 @@ def test_what_looks_closed_is_counted(unit: str) -> None:
 @pytest.mark.parametrize("html", ["<i></i>" * 9, "<table><tr><td>a" * 3 + "</table>" * 3 + "<p>" * 9, "<!-- " + "<i>" * 9 + " -->", "<style>" + "<i>" * 9 + "</style>", "<img>" * 9, "<ul><li>a<li>b</ul>" * 9, ""])
 def test_flat_html_is_flat(html: str) -> None:
     assert not deeper_than(html, 6)
+
+
+@pytest.mark.parametrize("between", [" a{}=1", " a{}='x y>'", '/a{}="<"', " =a{}=1", "\n=a{} = b"])
+@pytest.mark.parametrize("around", ["<p{}>x</p>", "<b>x</b{}>", "<img{}", "<!-- > --><img{}/>", "<x:y{}>"])
+def test_a_tag_of_many_attributes_is_told(around: str, between: str) -> None:
+    many, some = (around.format("".join(between.format(number) for number in range(count))) for count in (MAX_ATTRIBUTES + 2, MAX_ATTRIBUTES // 2))
+    assert deeper_than(many, 200)
+    assert not deeper_than(some, 200)
+
+
+def test_a_tag_of_long_values_has_few_attributes() -> None:
+    assert not deeper_than("<img src='data:image/png;base64," + "A/b= " * 50_000 + "' alt=" + "a/" * 50_000 + ">" + "a=b " * 50_000, 200)

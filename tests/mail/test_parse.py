@@ -277,3 +277,13 @@ def test_any_bytes_are_a_mail_for_the_database(raw: bytes) -> None:
     text.encode("utf-8")  # a lone surrogate would raise
     for one in email.attachments:
         assert hashlib.sha256(attachment_bytes(raw, one.part)).hexdigest() == one.sha256
+
+
+@pytest.mark.parametrize("charset", ["", "; charset=utf-8"])
+def test_a_text_that_is_cut_is_read_as_one_that_is_not(charset: str) -> None:
+    line = "€" * 30 + "x\n"  # 92 bytes: the limit falls into a letter
+    raw = f"From: a@b.example\nContent-Type: text/plain{charset}\n\n".encode() + line.encode() * 100_000
+    email = parse(raw)
+    assert email.text.startswith(line * 10_000)
+    assert "\ufffd" not in email.text
+    assert email.defects == ("text-cut",)
