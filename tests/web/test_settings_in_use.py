@@ -89,6 +89,17 @@ def test_a_link_that_is_over_says_where_a_new_one_comes_from(world: World, monke
     assert 'href="/login"' not in own.text
 
 
+def test_a_report_has_its_scale_and_says_when_there_is_nothing(world: World) -> None:
+    admin = world.client("cleo")
+    assert "Nothing was logged in this time." in HTMLParser(admin.get("/reports").text).css_first("section.box").text()
+    world.mail("First")
+    world.mail("Second", sender="Ben Ruiz <ben@sales.example>")
+    world.mail("Third", sender="Ben Ruiz <ben@sales.example>")
+    page = HTMLParser(admin.get("/reports").text)
+    assert "Most on one day: 3" in page.css_first("section.box").text()
+    assert [node.attributes["width"] for node in page.css(".share rect")] == ["100.0", "50.0"]
+
+
 def test_the_first_visit_leaves_no_token_that_nobody_has_seen(world: World) -> None:
     with connected():
         Setting.delete().execute()
