@@ -100,6 +100,12 @@ def test_a_report_has_its_scale_and_says_when_there_is_nothing(world: World) -> 
     assert [node.attributes["width"] for node in page.css(".share rect")] == ["100.0", "50.0"]
 
 
+def test_an_empty_list_names_the_time_that_is_set(world: World) -> None:
+    admin = world.client("cleo")
+    world.post(admin, "/settings/data", keep_ignored_days="12")
+    assert "would be listed here for 12 days." in admin.get("/held?tab=ignored").text
+
+
 def test_the_first_visit_leaves_no_token_that_nobody_has_seen(world: World) -> None:
     with connected():
         Setting.delete().execute()
