@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import ipaddress
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -21,6 +22,9 @@ from core.store.models import Pulse, Setting
 
 MEGABYTE = 1024 * 1024
 _SLUG = set("abcdefghijklmnopqrstuvwxyz0123456789-")
+_SERVER = re.compile(r"[\w.-]{1,253}")
+_AGES = 365_000  # days, a thousand years: from the day of today no calendar can take many more
+_MOST = 1_000_000_000  # of what is counted, so that every product of it is a number of the database
 
 
 def _domain(typed: str) -> str:
@@ -63,12 +67,12 @@ class Company(BaseModel):
     trusted_networks: tuple[str, ...] = ()
     arc_sealers: tuple[str, ...] = ()
     extra_signers: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    keep_raw_days: int = Field(0, ge=0)  # 0 = for ever
-    keep_held_days: int = Field(90, ge=1)
-    keep_ignored_days: int = Field(30, ge=1)
-    strangers_limit: int = Field(1000, ge=10)  # mails of strangers that are kept, the newest
-    strangers_megabytes: int = Field(500, ge=1)  # and how large they may be together
-    keep_strangers_days: int = Field(30, ge=1)
+    keep_raw_days: int = Field(0, ge=0, le=_AGES)  # 0 = for ever
+    keep_held_days: int = Field(90, ge=1, le=_AGES)
+    keep_ignored_days: int = Field(30, ge=1, le=_AGES)
+    strangers_limit: int = Field(1000, ge=10, le=_MOST)  # mails of strangers that are kept, the newest
+    strangers_megabytes: int = Field(500, ge=1, le=_MOST)  # and how large they may be together
+    keep_strangers_days: int = Field(30, ge=1, le=_AGES)
     event_webhook_url: str = Field("", max_length=2000)  # where events are posted; its signing secret is kept apart, sealed
     event_webhook_networks: tuple[str, ...] = ()  # private networks (CIDR) that may be reached for that
     preset: Literal["pipedrive", "hubspot", "own"] = "pipedrive"
@@ -95,6 +99,29 @@ class Company(BaseModel):
         except ValueError:
             raise ValueError(N_("write networks such as 10.0.0.0/8")) from None
 
+    @field_validator("trusted_networks")
+    @classmethod
+    def _relays(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Networks as the machine's own setting takes them: an address in one stands for it."""
+        try:
+            return tuple(dict.fromkeys(str(ipaddress.ip_network(network.strip(), strict=False)) for network in value if network.strip()))
+        except ValueError:
+            raise ValueError(N_("write networks such as 10.0.0.0/8")) from None
+
+    @field_validator("authserv_ids")
+    @classmethod
+    def _names_of_servers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """An authserv-id is a name of a server by custom, and one word in any case (RFC 8601 section 2.5)."""
+        names = tuple(dict.fromkeys(name.strip().lower() for name in value if name.strip()))
+        if not all(_SERVER.fullmatch(name) for name in names):
+            raise ValueError(N_("write names of mail servers such as mx.sales.example"))
+        return names
+
+    @field_validator("extra_signers")
+    @classmethod
+    def _plain_signers(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        return {_domain(home): tuple(dict.fromkeys(_domain(name) for name in names)) for home, names in value.items()}
+
     @field_validator("event_webhook_url")
     @classmethod
     def _web_address(cls, value: str) -> str:
@@ -109,7 +136,7 @@ class Company(BaseModel):
             raise ValueError(N_("write an https:// address for the event webhook; http:// goes to the networks that are named for it only"))
         return self
 
-    @field_validator("internal_domains", mode="before")
+    @field_validator("internal_domains", "arc_sealers", mode="before")
     @classmethod
     def _plain_domains(cls, value: Any) -> Any:
         if isinstance(value, (list, tuple)):

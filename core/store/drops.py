@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
+from string import Formatter
 
 from core.errors import BadInput
 from core.mail.addresses import normalise, without_plus_tag
@@ -17,6 +18,7 @@ from core.store.seal import Seal, fresh_token
 from core.types import Drop
 
 MOST_LOOKED_UP = 600  # addresses of one mail
+_GAPS = ("slug", "domain", "token", "mailbox")
 _GAP = "0token0"  # letters that every template takes
 
 
@@ -28,8 +30,11 @@ def normal(address: str) -> str:
 
 def _write_out(name: str, settings: Company, token: str = "") -> str:
     """The address that a template makes, by the name of its setting. Raises BadInput."""
+    template = getattr(settings, name)
     try:
-        made: str = getattr(settings, name).format(slug=settings.slug, domain=settings.mail_domain, token=token, mailbox=settings.mailbox)
+        if not all(gap in (None, *_GAPS) and not how and not turned for _text, gap, how, turned in Formatter().parse(template)):
+            raise ValueError
+        made: str = template.format(slug=settings.slug, domain=settings.mail_domain, token=token, mailbox=settings.mailbox)
     except (KeyError, IndexError, ValueError, AttributeError):
         raise BadInput(name, N_("use only {slug}, {domain}, {token} and {mailbox} between braces")) from None
     return normal(made)

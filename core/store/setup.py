@@ -18,9 +18,10 @@ DONE = N_("this Dropcopy is set up already; change it in the settings")
 
 
 def set_up(
-    *, company: str, slug: str, mail_domain: str, admin_email: str, password: str, policy: str, policies: Collection[str], seal: Seal, now: dt.datetime
+    *, company: str, slug: str, mail_domain: str, admin_email: str, password: str, policy: str, policies: Collection[str], seal: Seal, now: dt.datetime,
+    with_token: bool = True,
 ) -> dict[str, str]:
-    """Set the company up and give `bcc_address`, `forward_address` and `api_token` (an admin's). Raises BadInput."""
+    """Set the company up and give `bcc_address`, `forward_address` and `api_token` (an admin's; "" when none is wanted). Raises BadInput."""
     if is_set_up():
         raise BadInput("setup", DONE)
     if not company.strip():
@@ -44,7 +45,7 @@ def set_up(
             change_company({"name": company.strip(), "slug": slug, "mail_domain": mail_domain, "policy": {"name": policy, "options": {}}})
             drops.enter_universal(seal, now)
             admin = reps.create_rep(email, email.partition("@")[0], now, role="admin", password_hash=passwords.hash_password(password))
-            token = fresh_api_token(admin.id, "set-up", seal, now)
+            token = fresh_api_token(admin.id, "set-up", seal, now) if with_token else ""
     finally:
         forget_cache()
     bcc, forward = drops.universal()

@@ -8,6 +8,7 @@ import zoneinfo
 
 import segno
 from flask import Blueprint, Response, make_response, request, session, url_for
+from flask_babel import force_locale
 from flask_babel import gettext as _
 from markupsafe import Markup
 
@@ -151,7 +152,8 @@ def person() -> Response:
     if language not in LANGUAGES:
         return _render(422, "language", _("Choose a language of the list."))
     Rep.update(name=request.form.get("name", "").strip()[:200], time_zone=zone, language=language).where(Rep.id == me().id).execute()
-    hx.toast(_("Saved."))
+    with force_locale(language):  # of the page that follows
+        hx.toast(_("Saved."))
     return hx.redirect(url_for("account.page"))
 
 

@@ -40,7 +40,7 @@ def document(viewer: Viewer | None) -> Response:
 
 
 _PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Dropcopy API</title></head>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Dropcopy API</title><link rel="icon" type="image/svg+xml" href="/static/mark.svg"></head>
 <body><main><h1>Dropcopy API</h1>
 <p>Send <code>Authorization: Bearer TOKEN</code> and JSON. Lists are paged: give the value of <code>next</code> as <code>cursor</code>. Errors are
 <code>application/problem+json</code>. The whole description for programs: <a href="{{ prefix }}/openapi.json">openapi.json</a>.</p>

@@ -148,12 +148,16 @@ def _living(purpose: str, token: str) -> OneTimeLink | None:
     return one_time.look(token[:200], purpose, house().seal, now())
 
 
+def _gone() -> Response:
+    return hx.fragment("auth/link_gone.html", 404, relay=notices.relay_configured(house().settings))
+
+
 @pages.get("/reset/<token>")
 @access.public
 def reset(token: str) -> Response:
     found = _living("password", token)
     if found is None:
-        return hx.fragment("auth/link_gone.html", 404)
+        return _gone()
     return hx.fragment("auth/reset.html", rep=found.rep, token=token, where="", wrong="")
 
 
@@ -162,7 +166,7 @@ def reset(token: str) -> Response:
 def set_password(token: str) -> Response:
     found = _living("password", token)
     if found is None or found.rep is None:
-        return hx.fragment("auth/link_gone.html", 404)
+        return _gone()
     try:
         if request.form.get("password", "") != request.form.get("again", ""):
             raise BadInput("again", N_("the two passwords differ"))
@@ -170,7 +174,7 @@ def set_password(token: str) -> Response:
     except BadInput as error:
         return hx.fragment("auth/reset.html", 422, rep=found.rep, token=token, where=error.where, wrong=complaint(error))
     if one_time.use(token, "password", house().seal, now()) is None:
-        return hx.fragment("auth/link_gone.html", 404)
+        return _gone()
     hashed = passwords.hash_password(password)
     Rep.update(password_hash=hashed, session_epoch=Rep.session_epoch + 1).where(Rep.id == found.rep_id).execute()
     rep = Rep.get_by_id(found.rep_id)
@@ -210,7 +214,7 @@ def confirm(token: str) -> Response:
     """Only the rep who asked for it may confirm an address, so he must be signed in."""
     found = _living("confirm-address", token)
     if found is None or found.rep_id != me().id:
-        return hx.fragment("auth/link_gone.html", 404)
+        return _gone()
     return hx.fragment("auth/confirm.html", address=found.facts.get("address", ""), token=token)
 
 
@@ -221,7 +225,7 @@ def confirmed(token: str) -> Response:
 
     found = _living("confirm-address", token)
     if found is None or found.rep_id != me().id or one_time.use(token, "confirm-address", house().seal, now()) is None:
-        return hx.fragment("auth/link_gone.html", 404)
+        return _gone()
     address = str(found.facts.get("address", ""))
     confirm_address(found.rep, address)
     hx.toast(_("%(address)s is confirmed. Mail from it is now logged as yours.", address=address))

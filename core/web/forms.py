@@ -21,6 +21,8 @@ from core.errors import BadInput
 from core.reasons import Gettext
 from core.store.complaints import sentence_of
 
+_WRITTEN = {"tls": "TLS", "starttls": "STARTTLS", "oauth": "OAuth"}  # words that are not written as they are named
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
@@ -85,13 +87,19 @@ def _listed_choices(field: FieldInfo) -> tuple[Any, ...]:
     return typing.get_args(inner[0]) if inner and typing.get_origin(inner[0]) is Literal else ()
 
 
+def _spoken(name: str) -> str:
+    """A name of the program as people read it: tls_cert is "TLS cert"."""
+    first, *others = name.lower().replace("-", " ").replace("_", " ").split(" ")
+    return " ".join([_WRITTEN.get(first, first.capitalize()), *(_WRITTEN.get(word, word) for word in others)])
+
+
 def _choices(field: FieldInfo) -> tuple[tuple[str, str], ...]:
     bare = _bare(field.annotation)
     values = typing.get_args(bare) if typing.get_origin(bare) is Literal else _listed_choices(field)
     if values:
-        return tuple((str(value), str(value).replace("-", " ").replace("_", " ").capitalize()) for value in values)
+        return tuple((str(value), _spoken(str(value))) for value in values)
     if isinstance(bare, type) and issubclass(bare, Enum):
-        return tuple((str(member.value), member.name.replace("_", " ").capitalize()) for member in bare)
+        return tuple((str(member.value), _spoken(member.name)) for member in bare)
     return ()
 
 
@@ -110,7 +118,7 @@ def _shown(kind: str, value: Any) -> Any:
 
 
 def _label(name: str, field: FieldInfo) -> str:
-    return field.title or name.replace("_", " ").capitalize()
+    return field.title or _spoken(name)
 
 
 def texts(model: type[BaseModel]) -> Iterator[str]:

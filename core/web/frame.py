@@ -185,7 +185,8 @@ def size_in_words(number: int | None) -> str:
     for unit in ("bytes", "kB", "MB"):
         if value < 1024 or unit == "MB":
             text = flask_babel.format_decimal(round(value) if unit == "bytes" or value >= 10 else round(value, 1))
-            return f"{text} {_('bytes') if unit == 'bytes' else unit}"
+            name = _("bytes") if unit == "bytes" else unit  # a text inside an f-string is not found by the catalogue
+            return f"{text} {name}"
         value /= 1024
     return ""
 

@@ -10,6 +10,7 @@ from flask_babel import ngettext
 
 from core.errors import BadInput
 from core.store import outcomes, reps, retention, strangers, undo
+from core.store.company import company
 from core.store.database import write
 from core.store.models import Rep, SenderAddress
 from core.store.outcomes import InboundView
@@ -42,7 +43,7 @@ def page() -> Response:
     listed = tab == "strangers"
     reasons = [one for one in outcomes.reasons_of(viewer(), state) if tab != "held" or one[0] not in outcomes.STRANGERS]
     context: dict[str, Any] = {"can_be_decided": can_be_decided, "domains": outcomes.stranger_domains(50) if listed else [], "blocked": strangers.blocked() if listed else [], "reasons": reasons}
-    return hx.render("held/page.html", "held/_list.html", found=found, tab=tab, reason=reason, **context)
+    return hx.render("held/page.html", "held/_list.html", found=found, tab=tab, reason=reason, kept_days=company().keep_ignored_days, **context)
 
 
 @pages.get("/inbound/<int:inbound_id>")

@@ -46,7 +46,8 @@ class Words:
 
     @cached_property
     def unread(self) -> str:
-        return f'<span class="dot"></span> <span class="unseen">{escape(_("Unread:"))}</span> '
+        word = escape(_("Unread:"))
+        return f'<span class="dot"></span> <span class="unseen">{word}</span> '
 
     @cached_property
     def asks(self) -> str:
@@ -119,9 +120,10 @@ def _head(row: ThreadRow, words: Words) -> str:
     """The tick, who, and the subject with the beginning of the newest mail. Of another's private mail an admin reads whose it is."""
     if row.redacted:
         owner = escape(row.owner_name or row.owner)
+        whose = escape(_("Private mail of %(name)s", name=row.owner_name or row.owner))
         return (
             f'<div class="mark"><i class="sign lock"></i></div><div class="who" hx-disable>{owner}</div><div class="what" hx-disable><div class="line">'
-            f'<a class="open quiet" href="/threads/{row.id}">{escape(_("Private mail of %(name)s", name=row.owner_name or row.owner))}</a></div>'
+            f'<a class="open quiet" href="/threads/{row.id}">{whose}</a></div>'
         )
     title = escape(row.subject) if row.subject else words.untitled
     number = f" <small>{row.message_count}</small>" if row.message_count > 1 else ""

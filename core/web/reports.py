@@ -100,11 +100,12 @@ def _seconds(days: int) -> float | None:
 def page() -> Response:
     days = _days()
     rows = _by_day(days)
+    bars = _bars(rows, days)
     by_rep: dict[str, dict[str, Any]] = {}
     for _day, email, name, number in rows:
         by_rep.setdefault(email, {"name": name or email, "number": 0})["number"] += number
     return hx.render(
-        "reports/page.html", "reports/page.html", days=days, periods=PERIODS, bars=_bars(rows, days), total=sum(row[3] for row in rows),
+        "reports/page.html", "reports/page.html", days=days, periods=PERIODS, bars=bars, most_a_day=max(bar.number for bar in bars), total=sum(row[3] for row in rows),
         by_rep=sorted(by_rep.values(), key=lambda one: -one["number"]), links=_links(days), seconds=_seconds(days), held=outcomes.reasons_of(viewer(), "held"),
         ignored=outcomes.reasons_of(viewer(), "ignored"), most=max([one["number"] for one in by_rep.values()] or [1]),
     )  # fmt: skip

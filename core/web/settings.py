@@ -85,6 +85,8 @@ def save_company() -> Response:
         with write():
             names = ("name", "mail_domain", "bcc_template", "forward_template", "record_template", "mailbox")
             changes: dict[str, Any] = {name: form[name].strip()[:253] for name in names if name in form}
+            if changes.get("name") == "":
+                raise BadInput("name", N_("give the name of your company"))
             if "grace_days" in form:
                 changes["grace_days"] = _whole("grace_days", form["grace_days"])
             change_company(changes)
@@ -155,8 +157,7 @@ def limits() -> Response:
 def save_limits() -> Response:
     form = request.form
     try:
-        changes: dict[str, Any] = {name: round(_number(name, form.get(name, "")) * MEGABYTE) for name in ("message_limit", "attachment_limit")}
-        changes |= {name: _whole(name, form.get(name, "")) for name in ("keep_raw_days", "keep_held_days", "keep_ignored_days")}
+        changes: dict[str, Any] = {name: _megabytes(name, form.get(name, "")) for name in ("message_limit", "attachment_limit")}
         ticks = ("role_addresses_are_contacts", "fold_plus_tags", "strict_forwards", "softfail_holds")
         changes |= {name: form.get(name) == "1" for name in ticks}
         lists = ("internal_domains", "authserv_ids", "trusted_networks", "arc_sealers")
@@ -187,6 +188,17 @@ def _signers(text: str) -> dict[str, list[str]]:
             raise BadInput("extra_signers", N_("write two domains a line, such as cust.example mailer.example"))
         signers.setdefault(words[0], []).append(words[1])
     return signers
+
+
+def _megabytes(place: str, text: str) -> int:
+    """The bytes of a limit, refused in the unit in which it is typed."""
+    typed = round(_number(place, text) * MEGABYTE)
+    least, most = (next(getattr(mark, name) for mark in Company.model_fields[place].metadata if hasattr(mark, name)) for name in ("ge", "le"))
+    if typed < least:
+        raise BadInput(place, N_("give %(number)s or more"), number=f"{least / MEGABYTE:.3g}")
+    if typed > most:
+        raise BadInput(place, N_("give %(number)s or less"), number=f"{most / MEGABYTE:g}")
+    return typed
 
 
 def _number(place: str, text: str) -> float:
@@ -285,6 +297,8 @@ def add_rep() -> Response:
     role = "admin" if request.form.get("role") == "admin" else "member"
     if email is None:
         return _people(422, "email", _("This is not an e-mail address. It should look like ana@example.com."))
+    if _is_drop(email):
+        return _people(422, "email", _nobody_writes_from_it())
     try:
         with write():
             rep = reps.create_rep(email, request.form.get("name", "").strip()[:200], now(), role=role, language=me().language)
@@ -336,12 +350,22 @@ def add_alias() -> Response:
     address = reps.address_of(request.form.get("address", "")[:320])
     if address is None:
         return _people(422, "alias", _("This is not an e-mail address. It should look like ana@example.com."))
+    if _is_drop(address):
+        return _people(422, "alias", _nobody_writes_from_it())
     with write():
         known = SenderAddress.get_or_none(SenderAddress.rep == rep.id, SenderAddress.address == address)
         if known is None or known.kind != "account":
             reps.enter_address(rep.id, address, "alias", now(), verified_at=now(), connected_at=now())
             _note("alias-added", rep=rep.email, address=address)
     return _saved("settings.people", _("Mail from %(address)s is logged as %(name)s’s.", address=address, name=rep.name or rep.email))
+
+
+def _is_drop(address: str) -> bool:
+    return drops.find(address, house().seal, now()) is not None
+
+
+def _nobody_writes_from_it() -> str:
+    return _("This is a drop address of Dropcopy, so nobody writes from it.")
 
 
 def _id(name: str) -> int:
@@ -375,6 +399,11 @@ def add_team() -> Response:
     address = reps.address_of(request.form.get("address", "")[:320])
     if address is None:
         return _people(422, "team", _("This is not an e-mail address. It should look like team@example.com."))
+    if _is_drop(address):
+        return _people(422, "team", _nobody_writes_from_it())
+    owner = Rep.get_or_none(Rep.email == address)
+    if owner is not None:  # a team address goes before an account address, so all mail of that rep would become another's
+        return _people(422, "team", _("This is the account address of %(name)s, so it is no team address.", name=owner.name or owner.email))
     with write():
         TeamAddress.insert(address=address, rep=rep.id, connected_at=now()).on_conflict(
             conflict_target=[TeamAddress.address], update={TeamAddress.rep: rep.id, TeamAddress.connected_at: now()}

@@ -48,7 +48,8 @@ def save() -> Response:
     try:
         if password != request.form.get("again", ""):
             raise BadInput("again", N_("the two passwords differ"))
-        set_up(**values, password=password, policies=house().plugins.policies, seal=house().seal, now=now())
+        # no token: this page shows none, and one that nobody has seen would only stand in the list for ever
+        set_up(**values, password=password, policies=house().plugins.policies, seal=house().seal, now=now(), with_token=False)
     except BadInput as error:
         return _render(values, 422, error.where.replace("-", "_"), complaint(error))
     begin_session(Rep.get(Rep.email == reps.address_of(values["admin_email"])))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +17,9 @@ from core.store import sizes
 from core.store.company import change_company, company, preset_changes
 from core.store.database import write
 from core.store.visibility import note
-from core.web import hx
+from core.web import forms, hx
 from core.web.access import admin_only
-from core.web.frame import complaint, house, me, now, policy_title, size_in_words, viewer
+from core.web.frame import complaint, house, me, now, plain_gettext, policy_title, size_in_words, viewer
 from core.web.settings import note_settings, settings_page
 
 pages = Blueprint("upkeep", __name__, url_prefix="/settings")
@@ -42,14 +43,27 @@ def changes_of(preset: str) -> list[Change]:
     """What choosing this preset would change now; empty when everything stands as it says."""
     present = company().model_dump(mode="json")
     words = {"message_limit": _("Whole mail"), "attachment_limit": _("One attachment"), "policy": _("Linking policy")}
-    wanted = preset_changes(preset)
-    return [Change(words[name], _in_words(name, present[name]), _in_words(name, value)) for name, value in wanted.items() if name in words and present[name] != value]
+    wanted = {name: (_in_words(name, present[name]), _in_words(name, value)) for name, value in preset_changes(preset).items() if name in words}
+    return [Change(words[name], before, after) for name, (before, after) in wanted.items() if before != after]
 
 
 def _in_words(name: str, value: Any) -> str:
-    if name == "policy":
-        return policy_title(value["name"]) + (_(" with options of its own") if value["options"] else "")
-    return size_in_words(value)
+    return _policy_in_words(value["name"], value["options"]) if name == "policy" else size_in_words(value)
+
+
+def _policy_in_words(name: str, options: Mapping[str, Any]) -> str:
+    """The title, and each option that differs from the policy's own default."""
+    policy = house().plugins.policies.get(name)
+    model = policy.options if policy else None
+    drawn = zip(forms.fields(model, options, gettext=plain_gettext), forms.fields(model, {}), strict=True)
+    own = [f"{field.label}: {_option_in_words(field)}" for field, plain in drawn if field.value != plain.value]
+    return policy_title(name) + (f" ({'; '.join(own)})" if own else "")
+
+
+def _option_in_words(field: forms.Field) -> str:
+    chosen = field.value if isinstance(field.value, (list, tuple)) else [field.value]
+    shown = dict(field.choices)
+    return ", ".join(shown.get(str(one), str(one)) for one in chosen)
 
 
 @pages.get("/preset/<kind>")

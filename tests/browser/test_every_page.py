@@ -87,3 +87,20 @@ def test_no_page_is_wider_than_a_phone_in_any_language(world: World, visit, base
         if width > 390 or outside:
             wide.append((path, width, outside))
     assert wide == []
+
+
+def test_the_test_mail_to_a_long_address_keeps_to_a_phone(world: World, visit, base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = "cleopatra.philopator-ptolemy@sales-department.example"
+    monkeypatch.setattr("core.notices.relay_configured", lambda settings: True)
+    page = visit("cleo", width=390).page
+    with connected():
+        cleo = world.rep("cleo").id
+        Rep.update(email=long).where(Rep.id == cleo).execute()
+    try:
+        page.goto(base + "/settings/outgoing")
+        assert long in page.inner_text(".button.main")
+        assert page.evaluate(WIDER) == []
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    finally:
+        with connected():
+            Rep.update(email="cleo@sales.example").where(Rep.id == cleo).execute()

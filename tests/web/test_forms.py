@@ -36,6 +36,16 @@ def test_a_list_is_written_one_a_line_and_read_back() -> None:
     assert forms.read(Options, MultiDict({"networks": "10.0.0.0/8\n\n ::1, 192.0.2.0/24"}))["networks"] == ["10.0.0.0/8", "::1", "192.0.2.0/24"]
 
 
+def test_abbreviations_are_written_as_people_write_them() -> None:
+    class Server(BaseModel):
+        security: Literal["tls", "starttls", "per-kind"] = "tls"
+        tls_cert: str = ""
+
+    security, certificate = forms.fields(Server, {})
+    assert [shown for _value, shown in security.choices] == ["TLS", "STARTTLS", "Per kind"]
+    assert certificate.label == "TLS cert"
+
+
 @pytest.mark.parametrize("what", ["sources", "policies"])
 def test_no_form_of_ours_asks_for_json(what: str) -> None:
     known = Plugins(names=built_in())
