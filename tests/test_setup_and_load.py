@@ -144,6 +144,16 @@ def test_a_new_domain_changes_the_address_of_each_record_and_keeps_the_old_one_f
     assert drops.find(before[other], any_store.seal, later + dt.timedelta(days=91)) is not None, "nobody has seen a new one yet"
 
 
+def test_a_stored_setting_that_cannot_be_meant_any_more_has_its_default_and_stops_nothing(any_store: World, caplog: pytest.LogCaptureFixture) -> None:
+    given(any_store)
+    Setting.insert(name="trusted_networks", value=["my own relay"]).execute()
+    company_settings.forget_cache()
+    assert (company_settings.company().trusted_networks, company_settings.company().slug) == ((), "acme")
+    assert "trusted_networks" in caplog.text
+    assert company_settings.change_company({"grace_days": 30}).grace_days == 30
+    assert company_settings.change_company({"trusted_networks": ["10.0.0.0/8"]}).trusted_networks == ("10.0.0.0/8",)
+
+
 # --- load ---------------------------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import ipaddress
+import logging
 import re
 import threading
 import time
@@ -19,6 +20,8 @@ from core.reasons import N_
 from core.store.complaints import first_complaint
 from core.store.database import main_db, run_sql, write
 from core.store.models import Pulse, Setting
+
+log = logging.getLogger("dropcopy.company")
 
 MEGABYTE = 1024 * 1024
 _SLUG = set("abcdefghijklmnopqrstuvwxyz0123456789-")
@@ -171,10 +174,20 @@ def company() -> Company:
         key = main_db.obj
         if _cache is not None and _cache[0] is key and now - _cache[1] < _LOOK_AGAIN:
             return _cache[2]
-        rows = dict(Setting.select(Setting.name, Setting.value).tuples())
-        known = {name: value for name, value in rows.items() if name in Company.model_fields}
-        _cache = (key, now, Company.model_validate(known))
+        _cache = (key, now, Company.model_validate(_stored()))
         return _cache[2]
+
+
+def _stored() -> dict[str, Any]:
+    """The settings in the database. One that an older version took and this one cannot mean is left out, so that its default holds and mail goes on."""
+    known = {name: value for name, value in Setting.select(Setting.name, Setting.value).tuples() if name in Company.model_fields}
+    try:
+        Company.model_validate(known)
+    except ValidationError as error:
+        wrong = {str(one["loc"][0]) for one in error.errors() if one["loc"]}
+        log.warning("settings that cannot be meant are passed over until an admin changes them: %s", ", ".join(sorted(wrong)))
+        return {name: value for name, value in known.items() if name not in wrong}
+    return known
 
 
 def forget_cache() -> None:
@@ -184,13 +197,11 @@ def forget_cache() -> None:
 
 def change_company(changes: Mapping[str, Any]) -> Company:
     """Change some settings, all or none. Raises BadInput that names the setting."""
-    now = {**dict(Setting.select(Setting.name, Setting.value).tuples()), **changes}
     unknown = next((name for name in changes if name not in Company.model_fields), None)
     if unknown:
         raise BadInput(unknown, N_("there is no such setting"))
-    known = {name: value for name, value in now.items() if name in Company.model_fields}
     try:
-        checked = Company.model_validate(known)
+        checked = Company.model_validate({**_stored(), **changes})
     except ValidationError as error:
         raise first_complaint(error) from None
     plain = checked.model_dump(mode="json")
