@@ -17,7 +17,7 @@ from core.reasons import N_
 from core.store import dialect, drops, links, plain, rows
 from core.store.company import beat
 from core.store.database import write
-from core.store.fields import UTC, to_micros
+from core.store.fields import UTC, from_micros, to_micros
 from core.store.models import Contact, Event, Link, Organisation, Record, RecordContact, RecordHistory, Rep, Thread
 from core.store.paging import Page, cursor_of, read_cursor, sensible
 from core.store.rows import T, ThreadRow
@@ -157,13 +157,10 @@ def _newest_known(viewer: Viewer, ids: Sequence[int]) -> dict[int, dt.datetime |
         f"SELECT r.id FROM record r WHERE r.id IN ({plain.marks(ids)}) AND ({others.format('BETWEEN 1 AND ?')} OR {others.format('> ?')})",
         *ids, viewer.rep_id - 1, viewer.rep_id,
     )  # fmt: skip
-    return {ident: _newest_mail(viewer, ident) for (ident,) in hidden}
-
-
-def _newest_mail(viewer: Viewer, record_id: int) -> dt.datetime | None:
-    lately = Link.select(Link.thread).where(Link.record == record_id, Link.removed_at.is_null(), found_by(viewer, Link)).order_by(Link.id.desc()).limit(_LATEST)
-    row = Thread.select(Thread.last_at).where(visible(viewer), Thread.id.in_([ident for (ident,) in lately.tuples()])).order_by(Thread.last_at.desc()).tuples().first()
-    return row[0] if row else None
+    lately = Link.select(Link.thread).where(Link.record == Record.id, Link.removed_at.is_null(), found_by(viewer, Link)).order_by(Link.id.desc()).limit(_LATEST)
+    newest = Thread.select(fn.MAX(Thread.last_at)).where(visible(viewer), Thread.id.in_(lately))
+    asked = Record.select(Record.id, newest).where(Record.id.in_([ident for (ident,) in hidden])).tuples() if hidden else ()
+    return {ident: at if at is None or isinstance(at, dt.datetime) else from_micros(at) for ident, at in asked}
 
 
 _FEW = 2000  # threads that are sorted for a page of them
