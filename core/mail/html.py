@@ -8,26 +8,22 @@ from html import escape, unescape
 import nh3
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from core.mail.nesting import MAX_ATTRIBUTES, deeper_than
+from core.mail.nesting import MAX_ATTRIBUTES, deeper_than, names
 
 MAX_BYTES = 2_000_000
 MAX_DEPTH = 200  # the sanitiser and the parser are quadratic in nesting
 MAX_ESCAPED = 300_000  # & and no-break spaces: the sanitiser is quadratic in those of one text; an honest mail has some thousands
 MAX_TEXT = 2_000_000
 
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
 # --- the profile ---------------------------------------------------------------------------------------------------
 
-_TAGS = _names("""
+_TAGS = names("""
     a abbr acronym address article aside b bdi bdo big blockquote br caption center cite code col colgroup dd del details dfn dir
     div dl dt em figcaption figure font footer h1 h2 h3 h4 h5 h6 header hr i img ins kbd li main mark menu nav ol p pre q rp rt
     ruby s samp section small span strike strong sub summary sup table tbody td tfoot th thead time tr tt u ul var wbr
     """)
-_DROPPED_WITH_CONTENT = _names("script style title noscript template iframe object embed applet svg math textarea select xmp noembed noframes audio video canvas")
-_LAYOUT = _names("align valign width height bgcolor dir lang title style")
+_DROPPED_WITH_CONTENT = names("script style title noscript template iframe object embed applet svg math textarea select xmp noembed noframes audio video canvas")
+_LAYOUT = names("align valign width height bgcolor dir lang title style")
 _ATTRIBUTES: dict[str, set[str]] = {
     "*": set(_LAYOUT),
     "a": {"href"},
@@ -46,7 +42,7 @@ _ATTRIBUTES: dict[str, set[str]] = {
     "bdo": {"dir"},
     "time": {"datetime"},
 }
-_STYLES = _names("""
+_STYLES = names("""
     background-color border border-bottom border-bottom-color border-bottom-style border-bottom-width border-collapse border-color
     border-left border-left-color border-left-style border-left-width border-radius border-right border-right-color
     border-right-style border-right-width border-spacing border-style border-top border-top-color border-top-style
@@ -175,12 +171,12 @@ def _stripped(html: str) -> str:
 
 # --- text of HTML --------------------------------------------------------------------------------------------------
 
-_SKIPPED = _names("script style title head noscript template svg math object iframe textarea select audio video canvas")
-_BLOCKS = _names("""
+_SKIPPED = names("script style title head noscript template svg math object iframe textarea select audio video canvas")
+_BLOCKS = names("""
     address article aside blockquote body center dd details dialog div dl dt fieldset figcaption figure footer form h1 h2 h3 h4 h5
     h6 header hr html li main menu nav ol p pre section summary table tbody tfoot thead tr ul caption
     """)
-_SPACED = _names("p h1 h2 h3 h4 h5 h6 ul ol dl table blockquote pre")
+_SPACED = names("p h1 h2 h3 h4 h5 h6 ul ol dl table blockquote pre")
 _HIDDEN_STYLE = re.compile(
     r"(?i)(?:^|[;\s])(?:display\s{0,5}:\s{0,5}none|visibility\s{0,5}:\s{0,5}hidden|mso-hide\s{0,5}:\s{0,5}all"
     r"|font-size\s{0,5}:\s{0,5}0(?:\.0{1,5})?(?:px|pt|em|%|rem)?\s{0,5}(?:;|!|$)|max-height\s{0,5}:\s{0,5}0(?:px)?\s{0,5}(?:;|!|$))"

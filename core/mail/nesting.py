@@ -11,7 +11,8 @@ import re
 from itertools import islice
 
 
-def _names(text: str) -> frozenset[str]:
+def names(text: str) -> frozenset[str]:
+    """Names of elements, written with blanks between them."""
     return frozenset(text.split())
 
 
@@ -27,26 +28,26 @@ _TOKEN = re.compile(
     rf"(?:[{_SPACE}/]++|{_ATTRIBUTE})*+)"
 )
 _ONE_ATTRIBUTE = re.compile(rf"[{_SPACE}/]*+{_ATTRIBUTE}")
-_VOID = _names("area base br col embed hr img input link meta param source track wbr")
-_ROWS = _names("tr thead tbody tfoot colgroup")  # one of each stands open in a table, and tables are counted
-_FRAME = _names("html head body")
-_FEW = _names("p td th")  # one of these stands open in a table or another element of `_MARKERS`, which are counted
-_ITEMS = _names("li dd dt p")
-_LISTS = _names("ul ol dl menu dir")
-_HEADINGS = _names("h1 h2 h3 h4 h5 h6")
+_VOID = names("area base br col embed hr img input link meta param source track wbr")
+_ROWS = names("tr thead tbody tfoot colgroup")  # one of each stands open in a table, and tables are counted
+_FRAME = names("html head body")
+_FEW = names("p td th")  # one of these stands open in a table or another element of `_MARKERS`, which are counted
+_ITEMS = names("li dd dt p")
+_LISTS = names("ul ol dl menu dir")
+_HEADINGS = names("h1 h2 h3 h4 h5 h6")
 # Of what is not counted, these close foreign elements before they are put in; the others would nest among those.
-_LEAVE_FOREIGN = _names("br embed hr img meta head body")
-_RAW = _names("script style title textarea xmp iframe noembed noframes")
-_FORMATTING = _names("a b big code em font i nobr s small strike strong tt u")
-_FOREIGN = _names("svg math foreignobject desc title mi mo mn ms mtext annotation-xml")
-_MARKERS = _FOREIGN | _names("applet caption marquee object table td th template select frameset noscript")
-_SPECIAL = _MARKERS | _names("""
+_LEAVE_FOREIGN = names("br embed hr img meta head body")
+_RAW = names("script style title textarea xmp iframe noembed noframes")
+_FORMATTING = names("a b big code em font i nobr s small strike strong tt u")
+_FOREIGN = names("svg math foreignobject desc title mi mo mn ms mtext annotation-xml")
+_MARKERS = _FOREIGN | names("applet caption marquee object table td th template select frameset noscript")
+_SPECIAL = _MARKERS | names("""
     address article aside blockquote button center dd details dialog dir div dl dt fieldset figcaption figure footer form h1 h2 h3 h4
     h5 h6 header hgroup li listing main menu nav ol p plaintext pre search section summary ul
     """)
-_TABLES = _names("table template")
-_ODD = _names("svg math select frameset")  # inside these a parser reads raw text and CDATA in another way
-_TO_TABLE = _TABLES | _names("svg math select noscript")
+_TABLES = names("table template")
+_ODD = names("svg math select frameset")  # inside these a parser reads raw text and CDATA in another way
+_TO_TABLE = _TABLES | names("svg math select noscript")
 _MOST_STEPS = 4_000_000  # through the stack; honest HTML of 2 MB takes some 200,000
 _LOOPS = 8  # 13.2.6.4.7, adoption agency: blocks that an end tag of formatting reaches through, at most
 
