@@ -156,6 +156,7 @@ def web() -> None:
 
     from core.web.stopping import finish
 
+    stop = _until_told()  # who is told to stop while it starts stops in order, too
     with _sentences():
         settings = load_settings()
         _log_to_stderr()
@@ -168,7 +169,6 @@ def web() -> None:
         server = create_server(app, map=sockets, host=host, port=port, threads=8, ident="", channel_timeout=60, max_request_body_size=_largest_request(house), clear_untrusted_proxy_headers=False)
     except OSError as error:
         _stop_with(f"DROPCOPY_HTTP names {house.settings.http}, where nothing can listen: {error.strerror}. Choose another port.")
-    stop = _until_told()
     threading.Thread(target=server.run, name="waitress", daemon=True).start()
     while not stop.wait(1.0):  # an admin may change the message limit while we run
         server.adj.max_request_body_size = _largest_request(house)
