@@ -6,6 +6,7 @@ SettingsError with one sentence that names the setting, the value's place and th
 
 from __future__ import annotations
 
+import fcntl
 import ipaddress
 import logging
 import os
@@ -260,24 +261,39 @@ def _with_files(settings: Settings) -> Settings:
 
 
 def _kept_key(path: Path) -> str:
-    """The key kept in the data folder, made by whoever comes first."""
+    """The key kept in the data folder, made by whoever comes first: whole or not there, also for those who start at the same moment and after a power cut."""
     try:
-        fresh = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        try:
-            key = path.read_text("ascii").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"The secret key file {path} cannot be read: {error}. Restore it from a backup.") from error
-        if key:
-            return key
-        raise SettingsError(f"The secret key file {path} is empty. Restore it from a backup, or remove it to make a new one.") from None
+        folder = os.open(path.parent, os.O_RDONLY)
+    except OSError as error:
+        raise SettingsError(f"DROPCOPY_DATA_DIR names {path.parent}, which cannot be read: {error.strerror}.") from error
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        return _read_key(path) if path.exists() else _make_key(path, folder)
+    finally:
+        os.close(folder)
+
+
+def _read_key(path: Path) -> str:
+    try:
+        key = path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"The secret key file {path} cannot be read: {error}. Restore it from a backup.") from error
+    if not key:
+        raise SettingsError(f"The secret key file {path} is empty. Restore it from a backup, or remove it to make a new one.")
+    return key
+
+
+def _make_key(path: Path, folder: int) -> str:
     key = secrets.token_hex(32)
+    half = path.with_name("secret.key.new")
     try:
-        with os.fdopen(fresh, "w") as file:
+        half.unlink(missing_ok=True)  # of a start that was killed
+        with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(key + "\n")
             file.flush()
             os.fsync(file.fileno())
+        half.replace(path)
+        os.fsync(folder)
     except OSError as error:
-        path.unlink()  # half a key would lock the next start out
         raise SettingsError(f"The secret key cannot be kept in {path}: {error.strerror}.") from error
     return key

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 
@@ -41,6 +43,23 @@ def test_the_secret_key_is_made_once_and_kept_for_this_user_only(tmp_path: Path)
     assert first == second
     assert len(first) == 64
     assert os.stat(tmp_path / "data" / "secret.key").st_mode & 0o077 == 0
+
+
+def test_processes_that_start_together_on_an_empty_folder_have_one_key(tmp_path: Path) -> None:
+    for _ in range(20):
+        folder = tmp_path / "together"
+        folder.mkdir()
+        with ThreadPoolExecutor(8) as pool:
+            keys = set(pool.map(lambda _, folder=folder: settings(folder).secret_key, range(8)))
+        assert len(keys) == 1
+        assert [file.name for file in (folder / "data").iterdir()] == ["secret.key"]
+        rmtree(folder)
+
+
+def test_a_key_that_was_half_made_when_the_power_went_is_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "secret.key.new").write_text("abc")
+    assert len(settings(tmp_path).secret_key) == 64
 
 
 def test_an_empty_smtp_switches_it_off(tmp_path: Path) -> None:
