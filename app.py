@@ -26,6 +26,7 @@ from core.errors import BadInput, SettingsError
 from core.house import House, build
 from core.reasons import REASONS
 from core.settings import Settings, load_settings, split_address
+from core.stop_signal import StopSignal
 from core.store import drops
 from core.store.company import is_set_up
 from core.store.database import connected
@@ -63,14 +64,6 @@ def _log_to_stderr() -> None:
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("huey").setLevel(logging.WARNING)
     logging.getLogger("waitress").setLevel(logging.WARNING)
-
-
-def _until_told() -> threading.Event:
-    """An event that SIGTERM and SIGINT set."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -114,7 +107,7 @@ _ENDING = ("receive", "web", "worker")
 
 def _supervise(names: tuple[str, ...]) -> int:
     """Run the commands as children, start one again that dies, and end them in order."""
-    stop = _until_told()
+    stop = StopSignal()
     start: Callable[[str], subprocess.Popen[bytes]] = lambda name: subprocess.Popen(  # noqa: E731
         [sys.executable, str(ROOT / "app.py"), name], start_new_session=True, preexec_fn=_end_with_parent
     )
@@ -128,7 +121,7 @@ def _supervise(names: tuple[str, ...]) -> int:
             if child.returncode == 2 or time.monotonic() - began[name] < 2:
                 click.echo(f"The {name} process could not go on; the sentence above says why.", err=True)
                 code = 1
-                stop.set()
+                stop.tell()
                 break
             click.echo(f"The {name} process ended unexpectedly and is started again.", err=True)
             children[name], began[name] = start(name), time.monotonic()
@@ -156,7 +149,7 @@ def web() -> None:
 
     from core.web.stopping import finish
 
-    stop = _until_told()  # who is told to stop while it starts stops in order, too
+    stop = StopSignal()  # who is told to stop while it starts stops in order, too
     with _sentences():
         settings = load_settings()
         _log_to_stderr()
@@ -183,7 +176,7 @@ def receive() -> None:
     """Take mail: SMTP, LMTP and the sources that are polled."""
     from core.receiver import Receiver
 
-    stop = _until_told()
+    stop = StopSignal()
     with _sentences():
         settings = load_settings()
         _log_to_stderr()
@@ -199,6 +192,7 @@ def worker() -> None:
     from core.chores import Chores
     from core.worker import Worker
 
+    stop = StopSignal()
     with _sentences():
         settings = load_settings()
         _log_to_stderr()
@@ -208,7 +202,6 @@ def worker() -> None:
         logging.getLogger("dropcopy.queue").error(trouble)
     one = Worker(house, Chores(house).run)
     one.start()
-    stop = _until_told()
     stop.wait()
     one.stop()
 
