@@ -28,7 +28,7 @@ from app import create_app
 from core.settings import load_settings
 from core.store import records, search, setup
 from core.store.database import connected, main_db, write
-from core.store.fields import to_micros
+from core.store.fields import from_micros, to_micros
 from core.store.models import Rep
 from core.store.paging import cursor_of
 from core.store.passwords import hash_password
@@ -211,10 +211,10 @@ def _thread(
     targets += [("organisation", organisation + 1, f"Customer {organisation}"), ("contact", person + 1, f"Bo {person}")]
     _row(
         found, "thread",
-        "id, owner_id, conversation_id, sharing, subject, base_subject, started_at, last_at, waiting, waiting_reason, message_count, who, snippet, chips, linked, has_attachment, badge, unread",
+        "id, owner_id, conversation_id, sharing, subject, base_subject, started_at, last_at, waiting, waiting_reason, message_count, who, snippet, chips, linked, has_attachment, badge, unread, oldest_at",
         number, owner, f"c{number}", "company" if shared else "private", subject, subject.lower(), at, at, "needs-choice" if waiting else None, "several-open" if waiting else "", mails,
         f"Bo {person}", "Hello, here is what we spoke about. The rest stands in the offer that I sent on Monday, with the drawing.",
-        json.dumps([{"kind": kind, "title": title, "id": ident} for kind, ident, title in targets]), linked, files, dice.choice(["dkim", "spf", "both"]), not (mine and seen),
+        json.dumps([{"kind": kind, "title": title, "id": ident} for kind, ident, title in targets]), linked, files, dice.choice(["dkim", "spf", "both"]), not (mine and seen), at,
     )  # fmt: skip
     for kind, ident, _named in targets:
         _row(
@@ -263,7 +263,7 @@ def _mail(
     )  # fmt: skip
     people = [("from", "Ana Sand", "ana@sales.example"), ("to", name, address)]
     names = ["drawing.pdf"] if files else []
-    search.index(ident, owner_id=owner, shared=shared, subject=subject, people=people, body=body, files=names, fresh=True)
+    search.index(ident, at=from_micros(at), owner_id=owner, shared=shared, subject=subject, people=people, body=body, files=names, fresh=True)
 
 
 Asked = dict[str, Callable[[random.Random, Sizes], str]]

@@ -59,16 +59,25 @@ def create_search() -> None:
         for name, value in _MERGING.items():
             if known.get(name) != value:
                 main_db.execute_sql("INSERT INTO search (search, rank) VALUES (?, ?)", (name, value))
+        main_db.execute_sql("CREATE VIRTUAL TABLE IF NOT EXISTS search_word USING fts5vocab('search', 'instance')")
         return
     main_db.execute_sql("CREATE TABLE IF NOT EXISTS search (message_id bigint PRIMARY KEY, document tsvector NOT NULL)")
     main_db.execute_sql("CREATE INDEX IF NOT EXISTS search_document ON search USING gin (document)")
 
 
+# Ids: of each stretch of mails that came one after the other the time of the oldest is kept (search_stretch, made by a migration).
+_STRETCH = 1000
+
+
 # --- writing ------------------------------------------------------------------------------------------------------
 
 
-def write_entry(message_id: int, columns: Mapping[str, Sequence[str]], access: Sequence[str], *, fresh: bool = False) -> None:
-    """Index the words of a mail, in place of what was there (`fresh`: nothing was). `columns` holds subject, names, body and files."""
+def write_entry(message_id: int, written_at: int, columns: Mapping[str, Sequence[str]], access: Sequence[str], *, fresh: bool = False) -> None:
+    """Index the words of a mail, in place of what was there (`fresh`: nothing was).
+
+    written_at  the house's time of the mail, in microseconds
+    columns     the words of subject, names, body and files
+    """
     if is_sqlite():
         if not fresh:
             run_sql(main_db, "DELETE FROM search WHERE rowid = ?", (message_id,))
@@ -76,6 +85,11 @@ def write_entry(message_id: int, columns: Mapping[str, Sequence[str]], access: S
             main_db,
             "INSERT INTO search (rowid, subject, names, body, files, access) VALUES (?, ?, ?, ?, ?, ?)",
             (message_id, *(" ".join(columns[name]) for name in _COLUMNS), " ".join(access)),
+        )
+        run_sql(
+            main_db,
+            "INSERT INTO search_stretch (stretch, oldest) VALUES (?, ?) ON CONFLICT (stretch) DO UPDATE SET oldest = excluded.oldest WHERE excluded.oldest < oldest",
+            (message_id // _STRETCH, written_at),
         )
         return
     run_sql(
@@ -143,6 +157,8 @@ def phrase(wanted: Phrase) -> str:
     if is_sqlite():
         columns = wanted.column or " ".join(_COLUMNS)
         words = " ".join(wanted.words)
+        if wanted.beginning and len(wanted.words) == 1 and (found := _words_that_begin(words)):
+            return f"{{{columns}}} : ({' OR '.join(found)})"
         return f'{{{columns}}} : "{words}"' + (" *" if wanted.beginning else "")
     weight = _WEIGHTS.get(wanted.column, "")
     last = len(wanted.words) - 1
@@ -151,6 +167,26 @@ def phrase(wanted: Phrase) -> str:
         marks = ("*" if wanted.beginning and at == last else "") + weight
         parts.append(f"'{word}':{marks}" if marks else f"'{word}'")
     return f"({' <-> '.join(parts)})"
+
+
+_MOST_ENDINGS = 60
+
+
+def _words_that_begin(beginning: str) -> list[str]:
+    """The words of the index that begin so, quoted; none when there are too many.
+
+    Asked for a beginning the index reads every mail of all its words before it gives the first; asked for one of several
+    words it gives the newest mails at once.
+    """
+    found: list[str] = []
+    place = beginning
+    while len(found) <= _MOST_ENDINGS:
+        row = run_sql(main_db, "SELECT term FROM search_word WHERE term >= ? AND term < ? LIMIT 1", (place, beginning + "\U0010ffff")).fetchone()
+        if row is None:
+            return found
+        found.append(f'"{row[0]}"')
+        place = row[0] + "\x01"  # the next word: none has such a letter
+    return []
 
 
 def both(parts: Sequence[str]) -> str:
@@ -186,8 +222,15 @@ def _matches() -> str:
     return "search MATCH ?" if is_sqlite() else "document @@ ?::tsquery"
 
 
-def hits(query: str, before: int, limit: int) -> list[int]:
-    """The ids of the newest matching mails below `before`, newest first."""
+def hits(query: str, before: int, limit: int, written_before: int | None = None) -> list[int]:
+    """The ids of the newest matching mails below `before`, newest first.
+
+    written_before  microseconds; mails that were written later need not be among them
+    """
+    if written_before is not None and is_sqlite():
+        old = run_sql(main_db, "SELECT stretch FROM search_stretch WHERE stretch <= ? AND oldest < ? ORDER BY stretch DESC LIMIT 1", ((before - 1) // _STRETCH, written_before))
+        row = old.fetchone()
+        before = min(before, (row[0] + 1) * _STRETCH) if row is not None else 0
     rows = run_sql(main_db, f"SELECT {_key()} FROM search WHERE {_matches()} AND {_key()} < ? ORDER BY {_key()} DESC LIMIT ?", (query, before, limit))
     return [int(row[0]) for row in rows.fetchall()]
 

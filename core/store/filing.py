@@ -252,6 +252,7 @@ def _index(message_id: int, thread_id: int, owner: int, verdict: Verdict) -> Non
     people = [(role, box.name, box.address) for role, boxes in _people_of(verdict) for box in boxes]
     search.index(
         message_id,
+        at=verdict.at,
         owner_id=owner,
         shared=bool(sharing) and sharing[0] == "company",
         subject=email.subject,

@@ -44,17 +44,23 @@ def access_terms(owner_id: int, shared: bool) -> list[str]:
 
 
 def index(
-    message_id: int, *, owner_id: int, shared: bool, subject: str, people: Iterable[tuple[str, str | None, str]], body: str, files: Iterable[str] = (),
+    message_id: int, *, at: dt.datetime, owner_id: int, shared: bool, subject: str, people: Iterable[tuple[str, str | None, str]], body: str, files: Iterable[str] = (),
     fresh: bool = False,
 ) -> None:  # fmt: skip
-    """Index a mail inside the caller's transaction. `people`: (role, name, address); `body`: its new text; `fresh`: it was never indexed."""
+    """Index a mail inside the caller's transaction.
+
+    at      the house's time of the mail
+    people  (role, name, address) of each
+    body    its new text
+    fresh   it was never indexed
+    """
     columns = {
         "subject": words.to_index(subject[:2000]),
         "names": words.of_people(people),
         "body": dialect.words_of(body[:INDEXED]),
         "files": words.to_index(" ".join(files)[:20_000]),
     }
-    dialect.write_entry(message_id, columns, access_terms(owner_id, shared), fresh=fresh)
+    dialect.write_entry(message_id, to_micros(at), columns, access_terms(owner_id, shared), fresh=fresh)
 
 
 def index_message(message_id: int) -> None:
@@ -63,7 +69,7 @@ def index_message(message_id: int) -> None:
     people = list(Participant.select(Participant.role, Participant.name, Participant.address).where(Participant.message == message_id).tuples())
     files = [name for (name,) in Attachment.select(Attachment.filename).where(Attachment.message == message_id).tuples()]
     body = f"{(row.forward or {}).get('note', '')} {(row.forward or {}).get('body') or row.text}"
-    index(message_id, owner_id=row.owner_id, shared=row.thread.sharing == "company", subject=row.subject, people=people, body=body, files=files)
+    index(message_id, at=row.date, owner_id=row.owner_id, shared=row.thread.sharing == "company", subject=row.subject, people=people, body=body, files=files)
     if row.deleted_at is not None or row.thread.deleted_at is not None:
         dialect.write_access([message_id], [])
 
@@ -103,6 +109,7 @@ class Fact:
 
     few     the threads that meet it, as a question of the index: where they are few a search may begin with them
     thread  what the row of a thread with such a mail shows, as a condition over t without parameters: it spares looking at the mails of others
+    until   microseconds: such a mail was written before
     """
 
     sql: str
@@ -111,6 +118,7 @@ class Fact:
     of_mail: bool = False
     few: str = ""
     thread: str = ""
+    until: int | None = None
 
 
 @dataclass(frozen=True)
@@ -275,7 +283,7 @@ def _date(reader: _Reader, name: str, value: str) -> Node | None:
 
 def _written(after: bool, moment: int, shown: str) -> Fact:
     """Mails of this moment and later, or before it. A thread is listed at its newest mail."""
-    return Fact(f"m.date {'>=' if after else '<'} ?", (moment,), shown, of_mail=True, thread=f"t.last_at >= {moment:d}" if after else "")
+    return Fact(f"m.date {'>=' if after else '<'} ?", (moment,), shown, of_mail=True, thread=f"t.last_at >= {moment:d}" if after else f"t.oldest_at < {moment:d}", until=None if after else moment)
 
 
 _AGE = re.compile(r"(\d{1,4})([dwmy])")
@@ -586,8 +594,8 @@ def _hits(viewer: Viewer, query: Query, before: int) -> Iterator[list[int]]:
         hits = sorted(dialect.hits_among(query.text or "", few), reverse=True)
         yield from (hits[at : at + _CHUNK] for at in range(0, len(hits), _CHUNK))
         return
-    chunk = _CHUNK
-    while ids := dialect.hits(query.text or "", before, chunk):
+    chunk, until = _CHUNK, min((part.until for part in query.of_mail if isinstance(part, Fact) and part.until is not None), default=None)
+    while ids := dialect.hits(query.text or "", before, chunk, until):
         yield ids
         if len(ids) < chunk:
             return

@@ -445,10 +445,11 @@ def refresh_row(thread_id: int) -> None:
     newest = mails[0]
     ids = [mail[0] for mail in mails]
     attached = plain.row(f"SELECT 1 FROM attachment WHERE message_id IN ({plain.marks(ids)}) AND NOT inline LIMIT 1", *ids) is not None
+    oldest = mails[-1][1] if number == len(mails) else plain.rows("SELECT MIN(date) FROM message WHERE thread_id = ? AND deleted_at IS NULL", thread_id)[0][0]
     plain.do(
-        "UPDATE thread SET message_count = ?, chips = ?, linked = ?, last_at = ?, snippet = ?, who = ?, badge = ?,"
+        "UPDATE thread SET message_count = ?, chips = ?, linked = ?, last_at = ?, oldest_at = ?, snippet = ?, who = ?, badge = ?,"
         " has_attachment = (? OR (has_attachment AND ?)) WHERE id = ?",  # what the mails beyond these had is not looked up again
-        *values, newest[1], _snippet(newest[2], newest[3]), _who(ids, mails), _badge(newest[6], newest[7]), attached, number > len(mails), thread_id,
+        *values, newest[1], oldest, _snippet(newest[2], newest[3]), _who(ids, mails), _badge(newest[6], newest[7]), attached, number > len(mails), thread_id,
     )  # fmt: skip
     # By itself and only when it turns: SQLite writes the index of a column that is set, also to what it was.
     plain.do(f"UPDATE thread SET unread = NOT unread WHERE id = ? AND unread <> ({_UNREAD.format('thread.last_at')})", thread_id)

@@ -13,6 +13,11 @@ from tests.running import Running
 
 # What each script after the first has changed, taken back: newest first.
 BACK = {
+    "0004_oldest_mail": """
+        DROP INDEX thread_owner_id_last_at_id_oldest_at; DROP INDEX thread_sharing_last_at_id_oldest_at;
+        ALTER TABLE thread DROP COLUMN oldest_at; DROP TABLE search_stretch;
+        CREATE INDEX thread_owner_id_last_at_id ON thread (owner_id, last_at, id); CREATE INDEX thread_sharing_last_at_id ON thread (sharing, last_at, id);
+    """,
     "0003_fewer_pages": """
         ALTER TABLE thread_id RENAME TO thread_id_new;
         CREATE TABLE thread_id (

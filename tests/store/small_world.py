@@ -85,7 +85,7 @@ class World:
             for name in files:
                 Attachment.create(message=row.id, part=1, filename=name, content_type="application/pdf", size=3, sha256="0" * 64)
             shared = Thread.get_by_id(thread_id).sharing == "company"
-            search.index(row.id, owner_id=owner.rep_id, shared=shared, subject=subject, people=people, body=text, files=files)
+            search.index(row.id, at=at, owner_id=owner.rep_id, shared=shared, subject=subject, people=people, body=text, files=files)
             threads.refresh_row(thread_id)
         return row
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from core.store import threads
+from core.store import dialect, threads
 from core.store.fields import UTC
 from core.store.models import Link, Message, Thread, ThreadState
 from core.store.visibility import Viewer
 from tests.store.small_world import START, World
 
-WORDS = ["oak", "steel", "lamp", "desk", "harbour", "paper"]
+WORDS = ["oak", "steel", "lamp", "desk", "harbour", "paper", "papyrus", "hare"]
 
 
 @dataclass(frozen=True)
@@ -163,6 +163,8 @@ def text(dice: random.Random) -> Asked:
         [
             Asked(one, lambda m, t: one in m.words, text=True),
             Asked(f"subject:{one}", lambda m, t: one in m.subject, text=True),
+            Asked(f"{one[:3]}*", lambda m, t: any(word.startswith(one[:3]) for word in m.words), text=True),
+            Asked(f"subject:{one[:3]}*", lambda m, t: any(word.startswith(one[:3]) for word in m.subject), text=True),
             Asked(f"({one} OR {two})", lambda m, t: one in m.words or two in m.words, text=True),
         ]
     )
@@ -219,8 +221,10 @@ def expected(viewer: Viewer, tab: str, parts: list[Asked], world: list[Held]) ->
     ]
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_lists_searches_and_counts_are_those_of_plain_reckoning(any_store: World, seed: int) -> None:
+@pytest.mark.parametrize("seed, stretch, endings", [(1, 1000, 60), (2, 3, 1), (3, 7, 60)])
+def test_lists_searches_and_counts_are_those_of_plain_reckoning(any_store: World, monkeypatch: pytest.MonkeyPatch, seed: int, stretch: int, endings: int) -> None:
+    monkeypatch.setattr(dialect, "_STRETCH", stretch)
+    monkeypatch.setattr(dialect, "_MOST_ENDINGS", endings)
     dice = random.Random(seed)
     reps = [any_store.rep("ana"), any_store.rep("bo"), any_store.rep("eve", role="admin")]
     deals = build(any_store, dice, reps)

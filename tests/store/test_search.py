@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ from core.errors import BadInput
 from core.store import search, threads
 from core.store.database import main_db, run_sql
 from core.store.visibility import Viewer
-from tests.store.small_world import World
+from tests.store.small_world import START, World
 
 
 def found(viewer: Viewer, q: str, **more: object) -> list[str]:
@@ -129,6 +131,17 @@ def test_operators_of_the_search_box(company):
     assert found(ana, "is:unread") == ["later"]
     threads.archive(ana, [first.thread_id])
     assert found(ana, "is:archived", tab="archived") == ["Angebot chairs"]
+
+
+def test_old_mail_that_comes_late_is_found_by_its_time(company, monkeypatch):
+    world, ana, _ = company
+    monkeypatch.setattr(search.dialect, "_STRETCH", 4)
+    for number in range(40):
+        old = number % 9 == 7  # somewhere in its stretch, not at the beginning of it
+        world.mail(ana, "alpha", subject=f"{number} {'old' if old else 'new'}", date=START - dt.timedelta(days=500) if old else None)
+    day = (START - dt.timedelta(days=400)).date()
+    for asked in (f"alpha before:{day}", f"before:{day}", f"alp* before:{day}"):
+        assert found(ana, asked) == ["34 old", "25 old", "16 old", "7 old"], asked
 
 
 def test_what_is_not_understood_is_said_and_the_rest_is_searched(company):
