@@ -156,7 +156,7 @@ def web() -> None:
         house = build(settings)
     host, port = split_address(house.settings.http)
     app = create_app(house=house)
-    core.web.settle()
+    core.web.settle(app)
     sockets: dict[int, Any] = {}
     try:
         server = create_server(app, map=sockets, host=host, port=port, threads=8, ident="", channel_timeout=60, max_request_body_size=_largest_request(house), clear_untrusted_proxy_headers=False)

@@ -29,7 +29,7 @@ from core.plugins import Plugins
 from core.reader import Choice, ask
 from core.settings import Settings
 from core.store import filing, inbound, migrate, search
-from core.store.database import close_databases, connected, main_db, open_databases, run_sql, write
+from core.store.database import close_databases, connected, main_db, open_databases, write
 from core.store.load import load
 from core.store.models import Rep
 from core.store.seal import Seal
@@ -183,7 +183,6 @@ def measure(stored: int, number: int, together: int) -> float:
         with connected():
             began = time.monotonic()
             fill(stored)
-            run_sql(main_db, "ANALYZE")
             print(f"{stored:>9,} mails stored in {time.monotonic() - began:.0f} s", flush=True)
             readings = mails(number + 32, stored)
             gc.collect()

@@ -163,7 +163,6 @@ def fill(size: Sizes, now: dt.datetime) -> None:
                 for number in portion:
                     message_id = _thread(found, number, size, message_id, ana, others, now, dice)
                 _enter(found)
-        main_db.execute_sql("ANALYZE")
         main_db.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
@@ -235,7 +234,7 @@ def _thread(
     if number % 50 == 0:
         ended = dice.choice([("held", "auth-dns-gave-up"), ("held", "unknown-sender"), ("ignored", "auth-rejected")])
         rest = ("{}", "smtp", at, at, "[]", _address(person, size), "", "", subject, "fail", owner, "", None, 4000)
-        _row(found, "outcome", _OUTCOME, 100_000_000 + number, *ended, *rest)
+        _row(found, "outcome", _OUTCOME, 2 * message_id + 1, *ended, *rest)
     return message_id
 
 
@@ -250,7 +249,7 @@ def _mail(
     _row(
         found, "message",
         "id, inbound_id, thread_id, owner_id, dedupe_key, message_id, from_name, from_address, date, subject, text, safe_html, checks, defects, decision, joined_by, fact, record_ids, sha256, size",
-        ident, ident, thread, owner, f"k{ident}", f"m{ident}@sales.example", "Ana Sand", "ana@sales.example", at, subject, body, "", "[]", "[]", "pass", "", "{}", "[]", "0" * 64, 4000,
+        ident, 2 * ident, thread, owner, f"k{ident}", f"m{ident}@sales.example", "Ana Sand", "ana@sales.example", at, subject, body, "", "[]", "[]", "pass", "", "{}", "[]", "0" * 64, 4000,
     )  # fmt: skip
     _row(found, "participant", "message_id, role, address, name, contact_id", ident, "from", "ana@sales.example", "Ana Sand", None)
     _row(found, "participant", "message_id, role, address, name, contact_id", ident, "to", address, name, contact)
@@ -258,7 +257,7 @@ def _mail(
         columns = "message_id, part, filename, content_type, size, inline, sha256, note"
         _row(found, "attachment", columns, ident, 1, "drawing.pdf", "application/pdf", 30_000, False, "0" * 64, "")
     _row(
-        found, "outcome", _OUTCOME, ident, "logged", "logged", "{}", "smtp", at, at, "[]", "ana@sales.example", "sales.example", f"m{ident}@sales.example", subject, "pass", owner,
+        found, "outcome", _OUTCOME, 2 * ident, "logged", "logged", "{}", "smtp", at, at, "[]", "ana@sales.example", "sales.example", f"m{ident}@sales.example", subject, "pass", owner,
         "account-address", thread, 4000,
     )  # fmt: skip
     people = [("from", "Ana Sand", "ana@sales.example"), ("to", name, address)]
@@ -314,6 +313,7 @@ def pages(now: dt.datetime) -> Asked:
         "contacts": lambda d, n: "/contacts",
         "choices": lambda d, n: "/choices",
         "held": lambda d, n: "/held",
+        "reports": lambda d, n: "/reports",
         "search, common word": lambda d, n: f"/inbox?q={_word(d)}",
         "search, second page": lambda d, n: f"/inbox?q={_word(d)}&cursor={cursor_of(d.randint(1, 2 * n.threads))}",
         "search, two words": lambda d, n: f"/inbox?q={_word(d)}+{_word(d)}",
@@ -352,7 +352,7 @@ def pages(now: dt.datetime) -> Asked:
 def measure(app: Any, threads: int, rounds: int, clock: Callable[[], float], only: str) -> dict[str, list[tuple[float, int]]]:
     """Milliseconds and bytes of each request, by page."""
     client = app.test_client()
-    settle()
+    settle(app)
     token = client.get("/login").text.split('name="csrf-token" content="', 1)[1].split('"', 1)[0]
     assert client.post("/login", data={"csrf_token": token, "email": "ana@sales.example", "password": PASSWORD}).status_code == 303
     filled = dt.datetime.fromtimestamp(os.path.getmtime(app.extensions["dropcopy"].settings.data_dir / "filled"), dt.UTC)

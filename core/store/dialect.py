@@ -294,6 +294,15 @@ def upkeep() -> None:
 # --- plain conditions ---------------------------------------------------------------------------------------------
 
 
+def sifting(number: Any) -> Any:
+    """A column of numbers as it stands in a condition that sifts what another one finds, never the way to find it.
+
+    Without this the database chooses by guess among the indexes: it keeps no statistics of its tables, for they would be those
+    of another day, and the guess is the wrong one as soon as there is much of everything.
+    """
+    return NodeList((SQL("+"), number), glue="")
+
+
 def contains(text: str) -> str:
     """The text as a LIKE pattern that matches anywhere; its own wildcards are taken literally (escape is backslash)."""
     escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -18,6 +18,7 @@ from core.errors import BadInput
 from core.reasons import N_
 from core.store import dialect, plain, undo
 from core.store.database import hold, write
+from core.store.dialect import sifting
 from core.store.fields import UTC, from_micros, to_micros
 from core.store.models import (
     Candidate,
@@ -152,7 +153,7 @@ def candidates_of(thread_ids: Sequence[int]) -> dict[int, list[CandidateView]]:
     found: dict[int, list[CandidateView]] = {ident: [] for ident in thread_ids}
     if not found:
         return found
-    linked = Link.select(Link.id).where(Link.thread == Candidate.thread, Link.record == Candidate.record, Link.removed_at.is_null())
+    linked = Link.select(Link.id).where(Link.thread == Candidate.thread, sifting(Link.record) == Candidate.record, Link.removed_at.is_null())
     query = (
         Candidate.select(
             Candidate.thread, Record.kind, Record.id, Record.external_id, Record.title, Record.status, Candidate.reason, Candidate.params, Candidate.offer

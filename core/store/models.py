@@ -590,7 +590,7 @@ class Undo(_Main):
 for _set, *_columns in (
     (Link.contact, Link.contact, Link.reader), (Link.organisation, Link.organisation, Link.reader), (Link.record, Link.record, Link.reader),
     (Participant.contact, Participant.contact), (Thread.waiting, Thread.owner, Thread.waiting), (Thread.split_from, Thread.split_from),
-    (Outcome.thread, Outcome.thread),
+    (Outcome.thread, Outcome.thread), (Thread.waiting, Thread.last_at, Thread.id), (Link.record, Link.created_at),
 ):  # fmt: skip
     _set.model.add_index(_set.model.index(*_columns, where=_set.is_null(False)))
 

@@ -342,7 +342,7 @@ def _holder(address: str) -> int | None:
 
 def contact_threads(viewer: Viewer, contact_id: int, cursor: str | None = None, limit: int = 50) -> Page[ThreadRow]:
     """The threads with this contact that the viewer may read, newest first."""
-    return records.threads_of(viewer, Link.contact == contact_id, cursor, limit)
+    return records.threads_of(viewer, Link.contact, contact_id, cursor, limit)
 
 
 def contact_records(contact_id: int, seal: Seal) -> list[RecordView]:
@@ -565,7 +565,7 @@ def _organisation_back(viewer: Viewer, facts: dict[str, Any]) -> bool:
 
 def organisation_threads(viewer: Viewer, organisation_id: int, cursor: str | None = None, limit: int = 50) -> Page[ThreadRow]:
     """The threads on this organisation that the viewer may read, newest first."""
-    return records.threads_of(viewer, Link.organisation == organisation_id, cursor, limit)
+    return records.threads_of(viewer, Link.organisation, organisation_id, cursor, limit)
 
 
 def organisation_records(organisation_id: int, seal: Seal) -> list[RecordView]:

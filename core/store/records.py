@@ -17,6 +17,7 @@ from core.reasons import N_
 from core.store import dialect, drops, links, plain, rows
 from core.store.company import beat
 from core.store.database import write
+from core.store.dialect import sifting
 from core.store.fields import UTC, from_micros, to_micros
 from core.store.models import Contact, Event, Link, Organisation, Record, RecordContact, RecordHistory, Rep, Thread
 from core.store.paging import Page, cursor_of, read_cursor, sensible
@@ -168,24 +169,36 @@ _FEW = 2000  # threads that are sorted for a page of them
 
 def threads(viewer: Viewer, record_id: int, cursor: str | None = None, limit: int = 50) -> Page[ThreadRow]:
     """The threads on a record that this viewer may read, newest first."""
-    return threads_of(viewer, Link.record == record_id, cursor, limit)
+    return threads_of(viewer, Link.record, record_id, cursor, limit)
 
 
-def threads_of(viewer: Viewer, linked: Any, cursor: str | None, limit: int) -> Page[ThreadRow]:
-    """The readable threads with a living link that meets the condition, newest first.
+def threads_of(viewer: Viewer, column: Any, target_id: int, cursor: str | None, limit: int) -> Page[ThreadRow]:
+    """The readable threads with a living link to this contact, organisation or record (`column` of Link), newest first.
 
     Few are fetched by their links and sorted; where there are many, a page of them is found sooner by walking the inbox.
     """
-    living = Link.select(Link.thread).where(linked & Link.removed_at.is_null() & found_by(viewer, Link))
-    return _page_of(viewer, living, [rows.own(viewer), rows.others_shared(viewer)], visible(viewer, T), cursor, limit)
+    branches = [rows.own(viewer), rows.others_shared(viewer)]
+    return _page_of(viewer, column == target_id, _stands_on(column, target_id), branches, visible(viewer, T), cursor, limit)
 
 
-def _page_of(viewer: Viewer, living: Any, branches: Sequence[rows.Branch], condition: Any, cursor: str | None, limit: int) -> Page[ThreadRow]:
-    """The threads of these links that meet the condition. `branches` are walked where there are too many to sort."""
+def _stands_on(column: Any, target_id: int) -> Any:
+    """The thread has a living link to it, as a condition on a thread that was found already."""
+    return fn.EXISTS(Link.select(Link.id).where(Link.thread == T.id, sifting(column) == target_id, Link.removed_at.is_null()))
+
+
+def _page_of(
+    viewer: Viewer, linked: Any, stands: Any, branches: Sequence[rows.Branch], condition: Any, cursor: str | None, limit: int
+) -> Page[ThreadRow]:
+    """The threads of the links that meet `linked`, if they meet the condition, too.
+
+    branches  what is walked where there are too many to sort
+    stands    what a thread met on that walk must meet to be one of them
+    """
+    living = Link.select(Link.thread).where(linked, Link.removed_at.is_null(), found_by(viewer, Link))
     few = [ident for (ident,) in living.limit(_FEW + 1).tuples()]
     if len(few) <= _FEW:
         return rows.page(viewer, [rows.these(few)], condition, cursor, sensible(limit))
-    return rows.page(viewer, branches, condition & fn.EXISTS(living.where(Link.thread == T.id)), cursor, sensible(limit))
+    return rows.page(viewer, branches, condition & stands, cursor, sensible(limit))
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,11 +214,11 @@ def exchanges(viewer: Viewer, kind: str, target_id: int, cursor: str | None = No
 
     What stands as a copy below a newer thread stands there alone, on whichever page that is.
     """
-    linked = getattr(Link, kind if kind in ("contact", "organisation") else "record") == target_id
+    column = getattr(Link, kind if kind in ("contact", "organisation") else "record")
     shown: list[Exchange] = []
     while len(shown) <= limit:
-        found = threads_of(viewer, linked, cursor, limit + 1)
-        copies = _copies(viewer, linked, found.items)
+        found = threads_of(viewer, column, target_id, cursor, limit + 1)
+        copies = _copies(viewer, _stands_on(column, target_id), found.items)
         shown += [Exchange(row, copies[row.id]) for row in found.items if row.id in copies]
         cursor = found.next
         if cursor is None:
@@ -216,13 +229,12 @@ def exchanges(viewer: Viewer, kind: str, target_id: int, cursor: str | None = No
 _MOST_COPIES = 500  # threads of the conversations of one page
 
 
-def _copies(viewer: Viewer, linked: Any, shown: Sequence[ThreadRow]) -> dict[int, list[ThreadRow]]:
+def _copies(viewer: Viewer, stands: Any, shown: Sequence[ThreadRow]) -> dict[int, list[ThreadRow]]:
     """The threads under which copies are folded, with these: of each conversation the newest, then the newest that is left …
 
     Two threads of one owner are no copies of each other.
     """
-    living = Link.select(Link.id).where(linked & Link.removed_at.is_null() & (Link.thread == T.id))
-    rest = rows.of_conversations(viewer, {row.conversation_id for row in shown}, visible(viewer, T) & fn.EXISTS(living), _MOST_COPIES)
+    rest = rows.of_conversations(viewer, {row.conversation_id for row in shown}, visible(viewer, T) & stands, _MOST_COPIES)
     looked_at = {row.id for row in rest}
     found: dict[int, list[ThreadRow]] = {row.id: [] for row in shown if row.id not in looked_at}  # beyond the bound each stands for itself
     while rest:
@@ -240,10 +252,11 @@ def eligible_earlier_threads(viewer: Viewer, record_id: int, limit: int = 50) ->
     if record is None:
         return []
     standing = RecordContact.select(RecordContact.contact).where(RecordContact.record == record_id, RecordContact.removed_at.is_null())
-    living = Link.select(Link.thread).where(Link.contact.in_(standing), Link.removed_at.is_null(), found_by(viewer, Link))
+    stands = fn.EXISTS(Link.select(Link.id).where(Link.thread == T.id, sifting(Link.contact).in_(standing), Link.removed_at.is_null()))
     removed = Link.select(Link.thread).where(Link.record == record_id, Link.removed_at.is_null(False))
-    condition = rows.own(viewer) & visible(viewer, T) & (T.linked == False) & (T.started_at < record.created_at) & T.id.not_in(removed)  # noqa: E712
-    return _page_of(viewer, living, [rows.own(viewer)], condition, None, limit).items
+    own = sifting(T.owner) == viewer.rep_id
+    condition = own & visible(viewer, T) & (T.linked == False) & (T.started_at < record.created_at) & T.id.not_in(removed)  # noqa: E712
+    return _page_of(viewer, Link.contact.in_(standing), stands, [rows.own(viewer)], condition, None, limit).items
 
 
 # --- writing ------------------------------------------------------------------------------------------------------

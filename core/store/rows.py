@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import heapq
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -163,8 +164,10 @@ def page(viewer: Viewer, branches: Iterable[Branch], condition: Any, cursor: str
     if condition is not None:
         rule &= condition
     order: Callable[[_Raw], tuple[int, int]] = lambda values: (-values[_LAST_AT], -values[0])  # noqa: E731
-    walks = [_raw(_select(viewer).where(branch & rule).order_by(T.last_at.desc(), T.id.desc()).limit(limit + 1)) for branch in branches]
-    merged = list(islice(heapq.merge(*walks, key=order), limit + 1))
+    queries = [_select(viewer).where(branch & rule).order_by(T.last_at.desc(), T.id.desc()).limit(limit + 1) for branch in branches]
+    with ExitStack() as open_walks:  # no walk goes further than the page needs
+        walks = [open_walks.enter_context(closing(main_db.execute_sql(*query.sql()))) for query in queries]
+        merged = list(islice(heapq.merge(*walks, key=order), limit + 1))
     shown = [_row(viewer, values) for values in merged[:limit]]
     more = len(merged) > limit
     return Page(shown, cursor_after(shown[-1]) if more and shown else None)

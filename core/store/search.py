@@ -330,17 +330,18 @@ def _linked(reader: _Reader, name: str, value: str) -> Node | None:
     params: tuple[Any, ...] = (kind,)
     readable = f"l.removed_at IS NULL AND {among('l.reader', (reader.viewer.rep_id, 0))}"
     if value.isascii() and value.isdigit() and len(value) < 19:
-        live = f"FROM link l WHERE {readable} AND l.kind = ? AND {among(f'l.{column}', [int(value)])}"
+        live = f"FROM link l WHERE {readable} AND l.kind = ? AND {among(f'{{}}l.{column}', [int(value)])}"
     else:
         table, title = {"contact_id": ("contact", "name"), "organisation_id": ("organisation", "name")}.get(column, ("record", "title"))
         holds = f"lower(x.{title}) LIKE lower(?) ESCAPE '\\'"
         found = run_sql(main_db, f"SELECT x.id FROM {table} x WHERE {holds} LIMIT {_MOST_NAMED + 1}", (dialect.contains(value),)).fetchall()
         if len(found) <= _MOST_NAMED:
-            live = f"FROM link l WHERE {readable} AND l.kind = ? AND {among(f'l.{column}', [ident for (ident,) in found])}"
+            live = f"FROM link l WHERE {readable} AND l.kind = ? AND {among(f'{{}}l.{column}', [ident for (ident,) in found])}"
         else:
             live = f"FROM link l JOIN {table} x ON x.id = l.{column} WHERE {readable} AND l.kind = ? AND {holds}"
             params = (kind, dialect.contains(value))
-    return Fact(f"EXISTS (SELECT 1 {live} AND l.thread_id = t.id)", params, f"{name}:{value}", few=f"SELECT l.thread_id {live}")
+    # Of a thread that is known already its own links are looked at, not all those of the record: the plus keeps its index out.
+    return Fact(f"EXISTS (SELECT 1 {live.format('+')} AND l.thread_id = t.id)", params, f"{name}:{value}", few=f"SELECT l.thread_id {live.format('')}")
 
 
 _Operator = Callable[[_Reader, str, str], "Node | None"]

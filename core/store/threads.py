@@ -24,7 +24,6 @@ from core.store.models import (
     Message,
     Outcome,
     Participant,
-    Rep,
     Thread,
     ThreadId,
     ThreadState,
@@ -99,7 +98,7 @@ def _of_tab(viewer: Viewer, tab: str) -> Any:
 def _walk(viewer: Viewer, tab: str, owner: int | None, query: search.Query, condition: Any, cursor: str | None, limit: int) -> Page[ThreadRow]:
     """The answer to a search without words that must be found: by walking the inbox, or the few threads that it names."""
     condition = _and(_and(condition, search.condition_of_threads(query)), visible(viewer, T))
-    branches = _branches(viewer, tab, owner)
+    branches = _branches(viewer, tab, owner, readable=True)
     if query.begin is not None:
         condition = condition if tab == "needs-choice" and viewer.is_admin else _and(condition, _of_tab(viewer, tab))
         branches = [rows.these(query.begin)]
@@ -127,12 +126,15 @@ def _condition(tab: str, owner: int | None, linked: bool | None) -> Any:
     return condition
 
 
-def _branches(viewer: Viewer, tab: str, owner: int | None) -> list[rows.Branch]:
-    """Which walks a tab needs. Choosing is for the owner and admins, so nobody else's stand under "needs a choice"."""
+def _branches(viewer: Viewer, tab: str, owner: int | None, *, readable: bool = False) -> list[rows.Branch]:
+    """Which walks a tab needs. Choosing is for the owner and admins, so nobody else's stand under "needs a choice".
+
+    readable  others' private threads, of which an admin knows that they are there, are left out
+    """
     if tab == "mine" or owner == viewer.rep_id:
         return [rows.own(viewer)]
-    if tab == "needs-choice":  # few of many: by the index over owner and waiting
-        return [_choosers(viewer)]
+    if tab == "needs-choice":  # few of many: by the indexes of those that wait
+        return [T.waiting.is_null(False) if viewer.is_admin else rows.own(viewer)]
     if tab == "archived" and (few := _few_archived(viewer)) is not None:
         return [rows.these(few)]
     shared, private = rows.others_shared(viewer), rows.others_private(viewer)
@@ -140,14 +142,9 @@ def _branches(viewer: Viewer, tab: str, owner: int | None) -> list[rows.Branch]:
         return [shared]
     if owner is not None:
         return [T.owner == owner]
-    if viewer.is_admin:
+    if viewer.is_admin and not readable:
         return [rows.own(viewer), shared, private]
     return [rows.own(viewer), shared]
-
-
-def _choosers(viewer: Viewer) -> rows.Branch:
-    """The threads on which this viewer may decide, for the index over owner and waiting."""
-    return T.owner.in_(Rep.select(Rep.id)) if viewer.is_admin else rows.own(viewer)
 
 
 _FEW = 1000
@@ -187,7 +184,7 @@ def counts(viewer: Viewer) -> Counts:
     """
     mine = viewer.rep_id
     own_mail: tuple[str, tuple[Any, ...]] = ("TRUE", ()) if viewer.is_admin else (f"rep_id = ? AND {NOT_LOGGED_SQL}", (mine,))
-    choosing: tuple[str, tuple[Any, ...]] = ("owner_id IN (SELECT id FROM rep)", ()) if viewer.is_admin else ("owner_id = ?", (mine,))
+    choosing: tuple[str, tuple[Any, ...]] = ("TRUE", ()) if viewer.is_admin else ("owner_id = ?", (mine,))
     unknown = f"reason IN ({plain.marks(STRANGERS)})"
     unread, waiting, held, ignored, strangers = _bounded(
         ("thread WHERE owner_id = ? AND unread = TRUE AND deleted_at IS NULL", (mine,)),

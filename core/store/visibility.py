@@ -13,6 +13,7 @@ from typing import Any
 
 from core.errors import NotAllowed
 from core.store.company import beat
+from core.store.dialect import sifting
 from core.store.models import Audit, Pulse, Thread
 from core.store.plain import rows
 
@@ -38,8 +39,8 @@ def viewer_of(rep: Any) -> Viewer:
 
 
 def visible(viewer: Viewer, table: Any = Thread) -> Any:
-    """The threads whose mail this viewer may read, as a condition on Thread (or an alias of it)."""
-    return table.deleted_at.is_null() & ((table.owner == viewer.rep_id) | (table.sharing == "company"))
+    """The threads whose mail this viewer may read, as a condition on Thread (or an alias of it). It sifts: where to look must be said beside it."""
+    return table.deleted_at.is_null() & ((sifting(table.owner) == viewer.rep_id) | (table.sharing == "company"))
 
 
 def listed(viewer: Viewer, table: Any = Thread) -> Any:

@@ -83,8 +83,11 @@ def _around(app: Flask, csrf: CSRFProtect) -> None:
     app.teardown_request(close_connections)
 
 
-def settle() -> None:
-    """Before the first request: what was loaded by now stays for ever, so no request has to wait while the collector walks it."""
+def settle(app: Flask) -> None:
+    """Before the first request: every template is compiled, and what was loaded by now stays for ever, so that no request has to
+    wait for the one, or while the collector walks the other."""
+    for name in app.jinja_env.list_templates():
+        app.jinja_env.get_template(name)
     gc.collect()
     gc.freeze()
 

@@ -40,6 +40,11 @@ def _days() -> int:
     return days if days in PERIODS else 30
 
 
+def _logged_since(since: dt.datetime) -> Any:
+    """The mails logged since then in what the asker may see. Found by their ids: beside those the state must only sift."""
+    return listed(viewer()) & (Outcome.inbound_id >= outcomes.first_since(since)) & (Outcome.received_at >= since) & (Outcome.state.concat("") == "logged")
+
+
 def _by_day(days: int) -> list[tuple[int, str, str, int]]:
     """(day since 1970, e-mail, name, mails) within what the asker may see; of others' private mail an admin sees the number."""
     since = now() - dt.timedelta(days=days)
@@ -48,7 +53,7 @@ def _by_day(days: int) -> list[tuple[int, str, str, int]]:
         Outcome.select(day, Rep.email, Rep.name, fn.COUNT(1))
         .join(Thread, on=(Outcome.thread == Thread.id))
         .join(Rep, on=(Thread.owner == Rep.id))
-        .where(listed(viewer()) & (Outcome.state == "logged") & (Outcome.received_at >= since))
+        .where(_logged_since(since))
         .group_by(SQL("1"), Rep.email, Rep.name)  # by its place: PostgreSQL takes the same words with another parameter for something else
         .order_by(SQL("1"))
     )
@@ -90,7 +95,7 @@ def _seconds(days: int) -> float | None:
     """Half of the mails were logged within this time after their arrival."""
     since = now() - dt.timedelta(days=days)
     query = Outcome.select(Outcome.received_at, Outcome.decided_at).join(Thread, on=(Outcome.thread == Thread.id))
-    query = query.where(listed(viewer()) & (Outcome.state == "logged") & (Outcome.received_at >= since)).order_by(Outcome.inbound_id.desc()).limit(2000)
+    query = query.where(_logged_since(since)).order_by(Outcome.inbound_id.desc()).limit(2000)
     waits = sorted((decided - received).total_seconds() for received, decided in query.tuples())
     return round(waits[len(waits) // 2], 1) if waits else None
 

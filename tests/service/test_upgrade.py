@@ -15,7 +15,7 @@ from tests.running import Running
 BACK = {
     "0004_oldest_mail": """
         DROP INDEX thread_owner_id_last_at_id_oldest_at; DROP INDEX thread_sharing_last_at_id_oldest_at;
-        ALTER TABLE thread DROP COLUMN oldest_at; DROP TABLE search_stretch;
+        DROP INDEX thread_last_at_id; DROP INDEX link_created_at; ALTER TABLE thread DROP COLUMN oldest_at; DROP TABLE search_stretch;
         CREATE INDEX thread_owner_id_last_at_id ON thread (owner_id, last_at, id); CREATE INDEX thread_sharing_last_at_id ON thread (sharing, last_at, id);
     """,
     "0003_fewer_pages": """

@@ -1,4 +1,4 @@
-"""A thread knows the time of its oldest mail, in the indexes of the inbox; searches for old mail pass over what is younger."""
+"""A thread knows the time of its oldest mail, in the indexes of the inbox; searches for old mail pass over what is younger. What waits for a choice, and what was linked lately, is found by its time."""
 
 from typing import Any
 
