@@ -55,7 +55,7 @@ class Raw(_Intake):
     sha256 = TextField(primary_key=True)
     size = IntegerField()
     content = BlobField()
-    stored_at = MomentField()
+    stored_at = MomentField(index=True)  # behind the content: without the index the oldest would be found by reading all mail
 
 
 class Inbound(_Intake):

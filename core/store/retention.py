@@ -99,14 +99,15 @@ def _drop_raw(inbound_id: int) -> None:
             run_sql(intake_db, "DELETE FROM raw WHERE sha256 = ?", digest)
 
 
+OLD_BYTES = (
+    "SELECT r.sha256 FROM raw r WHERE r.stored_at < ? AND EXISTS (SELECT 1 FROM inbound i WHERE i.sha256 = r.sha256 AND i.state = 'logged')"
+    " AND NOT EXISTS (SELECT 1 FROM inbound i WHERE i.sha256 = r.sha256 AND i.state NOT IN ('logged', 'ignored')) LIMIT 20"
+)
+
+
 def _raw(before: dt.datetime) -> int:
     """Raw bytes of logged mails: the attachments are copied out first."""
-    rows = run_sql(
-        intake_db,
-        "SELECT r.sha256 FROM raw r WHERE r.stored_at < ? AND EXISTS (SELECT 1 FROM inbound i WHERE i.sha256 = r.sha256 AND i.state = 'logged')"
-        " AND NOT EXISTS (SELECT 1 FROM inbound i WHERE i.sha256 = r.sha256 AND i.state NOT IN ('logged', 'ignored')) LIMIT 20",
-        (to_micros(before),),
-    ).fetchall()
+    rows = run_sql(intake_db, OLD_BYTES, (to_micros(before),)).fetchall()
     for (digest,) in rows:
         _copy_attachments(digest)
         with write(intake_db):
@@ -118,7 +119,9 @@ def _copy_attachments(digest: str) -> None:
     content = raw(digest)
     if content is None:
         return
-    query = Attachment.select(Attachment.id, Attachment.part).join(Message).where(Message.sha256 == digest, Attachment.content.is_null(), Attachment.note != "dropped")
+    deliveries = [ident for (ident,) in run_sql(intake_db, "SELECT id FROM inbound WHERE sha256 = ?", (digest,)).fetchall()]
+    query = Attachment.select(Attachment.id, Attachment.part).join(Message)
+    query = query.where(Message.inbound_id.in_(deliveries), Attachment.content.is_null(), Attachment.note != "dropped")
     for ident, part in query.tuples():
         with write():
             Attachment.update(content=attachment_bytes(content, part)).where(Attachment.id == ident).execute()

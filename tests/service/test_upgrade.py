@@ -40,21 +40,24 @@ BACK = {
         CREATE INDEX link_contact_id ON link (contact_id); CREATE INDEX link_organisation_id ON link (organisation_id); CREATE INDEX link_record_id ON link (record_id);
     """,
 }
-SCRIPTS = Path(__file__).parent.parent.parent / "core" / "store" / "migrations" / "main"
+INTAKE_BACK = {"0002_oldest_bytes": "DROP INDEX raw_stored_at;"}
+SCRIPTS = Path(__file__).parent.parent.parent / "core" / "store" / "migrations"
 
 
-def first_version_s(path: Path) -> None:
-    """Turn main.db into one that the first version has written."""
-    with closing(sqlite3.connect(path)) as base:
-        for script, text in BACK.items():
-            base.executescript(text)
-            base.execute("DELETE FROM migrations_main WHERE name = ?", (script,))
-        base.commit()
-        assert base.execute("SELECT name FROM migrations_main").fetchall() == [("0001_start",)]
+def first_version_s(folder: Path) -> None:
+    """Turn the databases into ones that the first version has written."""
+    for part, back in (("main", BACK), ("intake", INTAKE_BACK)):
+        with closing(sqlite3.connect(folder / f"{part}.db")) as base:
+            for script, text in back.items():
+                base.executescript(text)
+                base.execute(f"DELETE FROM migrations_{part} WHERE name = ?", (script,))
+            base.commit()
+            assert base.execute(f"SELECT name FROM migrations_{part}").fetchall() == [("0001_start",)]
 
 
-def test_every_script_can_be_taken_back_here() -> None:
-    assert [*BACK] == sorted((path.stem for path in SCRIPTS.glob("[0-9]*.py") if path.stem != "0001_start"), reverse=True)
+@pytest.mark.parametrize("part, back", [("main", BACK), ("intake", INTAKE_BACK)])
+def test_every_script_can_be_taken_back_here(part: str, back: dict[str, str]) -> None:
+    assert [*back] == sorted((path.stem for path in (SCRIPTS / part).glob("[0-9]*.py") if path.stem != "0001_start"), reverse=True)
 
 
 @pytest.mark.timeout(200)
@@ -67,7 +70,7 @@ def test_mail_that_waits_while_a_new_version_is_installed_is_filed_by_it(tmp_pat
         for number in range(20):
             house.send(house.mail(f"Waiting {number}", message_id=f"<waiting-{number}@sales.example>"))
         house.end("receive")
-        first_version_s(tmp_path / "data" / "main.db")
+        first_version_s(tmp_path / "data")
 
         for part in ("receive", "worker", "web"):
             house.start(part)
@@ -80,6 +83,6 @@ def test_mail_that_waits_while_a_new_version_is_installed_is_filed_by_it(tmp_pat
             logged = Counter(row[0] for row in base.execute("SELECT message_id FROM message"))
         assert set(logged.values()) == {1}
         assert len(logged) == 23
-        assert [path.name.partition("-")[0] for path in (tmp_path / "data" / "backups").iterdir()] == ["main"]
+        assert {path.name.partition("-")[0] for path in (tmp_path / "data" / "backups").iterdir()} == {"main", "intake"}
         on_the_deal = {thread["subject"] for thread in house.api("/deals/1/threads?limit=100")["items"]}
         assert on_the_deal == {"Before", "After", *(f"Waiting {number}" for number in range(20))}, "what Ben logged as private stays his"

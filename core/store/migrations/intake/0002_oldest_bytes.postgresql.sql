@@ -1,0 +1,1 @@
+CREATE INDEX "raw_stored_at" ON "raw" ("stored_at");
