@@ -318,7 +318,7 @@ def put_aside(viewer: Viewer, inbound_id: int, who: str) -> str | None:
         note(viewer, "mail-dismissed", f"inbound:{view.id}", dt.datetime.now(UTC), reason=view.reason)
         _beat_reps(viewer, view)
         token = undo.offer(viewer, "put-aside", {"inbound": view.id, "reason": view.reason, "params": view.params})
-    inbound.put_aside(view.id, "dismissed")
+    inbound.settle(view.id)
     return token
 
 
@@ -327,10 +327,9 @@ def _held_again(viewer: Viewer, facts: dict[str, Any]) -> bool:
     """It waits for a person again, unless it was released, tried again or removed meanwhile."""
     view = get(viewer, facts["inbound"])
     aside = (Outcome.inbound_id == facts["inbound"]) & (Outcome.state == "ignored") & (Outcome.reason == "dismissed")
-    if view is None or not inbound.take_up(view.id, "dismissed", facts["reason"]):
+    if view is None or not Outcome.update(state="held", reason=facts["reason"], params=facts["params"]).where(aside).execute():
         return False
-    if not Outcome.update(state="held", reason=facts["reason"], params=facts["params"]).where(aside).execute():
-        return False
+    inbound.settle(view.id)
     _beat_reps(viewer, view)
     return True
 
