@@ -303,12 +303,11 @@ class _Loader:
 
     def _adopted(self, row: ContactRow) -> Any:
         """The contact that mail made of one of the addresses before the file came, now with its external id; None when there is none."""
-        held = ContactAddress.select(ContactAddress.contact).join(Contact).where(ContactAddress.address.in_(row.addresses), Contact.external_id.is_null())
-        first = held.order_by(ContactAddress.id).tuples().first() if row.addresses else None
-        if first is None:
+        found = people.unclaimed_contact(row.addresses)
+        if found is None:
             return None
-        Contact.update(external_id=row.external_id).where(Contact.id == first[0]).execute()
-        return Contact.get_by_id(first[0])
+        Contact.update(external_id=row.external_id).where(Contact.id == found.id).execute()
+        return Contact.get_by_id(found.id)
 
     def _record(self, kind: RecordKind, row: Any, where: str) -> None:
         organisation = self._known(Organisation, row.organisation, f"{where}.organisation") if row.organisation else None

@@ -176,12 +176,17 @@ def _page(query: Any, table: Any, cursor: str | None, limit: int) -> tuple[list[
 
 
 def create_contact(viewer: Viewer, values: Mapping[str, Any]) -> ContactView:
-    """A new contact: name, addresses, organisation, external_id. Raises BadInput that names the place."""
+    """A new contact: name, addresses, organisation, external_id. Raises BadInput that names the place.
+
+    With an external id it takes over the contact that mail made of one of the addresses, as a loaded one does.
+    """
     now = dt.datetime.now(UTC)
     with write():
         addresses = _addresses(values.get("addresses") or ())
         _free_external_id(Contact, values.get("external_id"), None)
         records.demand_id(Organisation, values.get("organisation"), "organisation", N_("there is no such organisation"))
+        if values.get("external_id") and (unclaimed := unclaimed_contact(addresses)) is not None:
+            return _take_over(viewer, unclaimed, values, addresses, now)
         row = Contact.create(
             name=_name(values.get("name"), needed=not addresses), external_id=values.get("external_id"), organisation=values.get("organisation"),
             created_at=now, updated_at=now,
@@ -189,6 +194,28 @@ def create_contact(viewer: Viewer, values: Mapping[str, Any]) -> ContactView:
         _put_addresses(row.id, addresses)
         _tell("contact.created", row.id, viewer, now)
         return _contact_views([row])[0]
+
+
+def unclaimed_contact(addresses: Sequence[str]) -> Any:
+    """The contact of the first of these addresses that belongs to one without an external id, such as mail makes; None when there is none."""
+    held = dict(
+        ContactAddress.select(ContactAddress.address, ContactAddress.contact).join(Contact).where(ContactAddress.address.in_(list(addresses)), Contact.external_id.is_null()).tuples()
+    )  # fmt: skip
+    first = next((held[address] for address in addresses if address in held), None)
+    return None if first is None else Contact.get_by_id(first)
+
+
+def _take_over(viewer: Viewer, contact: Any, values: Mapping[str, Any], addresses: Sequence[str], now: dt.datetime) -> ContactView:
+    """The contact is from now on what another program says of it. Its other addresses stay, and others that nobody has claimed become a part of it."""
+    given = {name: values[name] for name in ("external_id", "organisation") if values.get(name) is not None}
+    name = _name(values.get("name"), needed=False)
+    Contact.update(**given, **({"name": name} if name else {}), updated_at=now).where(Contact.id == contact.id).execute()
+    while (other := unclaimed_contact(addresses)) is not None:
+        absorb(_contact_row(contact.id), other, now)
+    _put_addresses(contact.id, list(dict.fromkeys([*_contact_views([contact])[0].addresses, *addresses])))
+    records.refresh_chips(Link.contact == contact.id)
+    _tell("contact.changed", contact.id, viewer, now)
+    return _contact_views([_contact_row(contact.id)])[0]
 
 
 def _addresses(values: Iterable[str]) -> list[str]:

@@ -34,7 +34,7 @@ def contact_list(viewer: Viewer, query: shapes.ContactsQuery) -> Any:
     return json.page_of(people.contacts(query.cursor, query.limit, query.q, query.external_id, query.address, query.organisation))
 
 
-@operation("POST", "/contacts", "Enter a contact.", rule="admin", body=shapes.ContactChange, answer=shapes.ContactShape, status=201)
+@operation("POST", "/contacts", "Enter a contact; one with an external_id takes over the contact that mail made of one of its addresses.", rule="admin", body=shapes.ContactChange, answer=shapes.ContactShape, status=201)
 def contact_add(viewer: Viewer, body: shapes.ContactChange) -> Any:
     return json.plain(people.create_contact(viewer, changes_of(body)))
 
