@@ -78,7 +78,7 @@ def organisation_list(viewer: Viewer, query: shapes.OrganisationsQuery) -> Any:
     return json.page_of(people.organisations(query.cursor, query.limit, query.q, query.external_id, query.domain))
 
 
-@operation("POST", "/organisations", "Enter an organisation.", rule="admin", body=shapes.OrganisationWanted, answer=shapes.OrganisationShape, status=201)
+@operation("POST", "/organisations", "Enter an organisation; one with an external_id takes over those that mail made of its domains.", rule="admin", body=shapes.OrganisationWanted, answer=shapes.OrganisationShape, status=201)
 def organisation_add(viewer: Viewer, body: shapes.OrganisationWanted) -> Any:
     return json.plain(people.create_organisation(viewer, changes_of(body)))
 

@@ -10,7 +10,7 @@ import pytest
 from core import events
 from core.errors import Sentence
 from core.reasons import N_
-from core.store import company, inbound, plugin_states
+from core.store import company, inbound, people, plugin_states
 from core.store.models import Audit, Link, Pulse, RecordHistory, SourceInstance, Throttle
 from tests.api.house import House, opened
 
@@ -420,6 +420,19 @@ def test_a_contact_that_is_taken_over_keeps_what_the_other_program_does_not_say(
     is_problem(house.eve("POST", "/contacts", {"external_id": "c1", "addresses": ["bo@cust.example", "di@cust.example"]}), 422, "addresses.1")
     taken = house.eve("POST", "/contacts", {"external_id": "c1", "addresses": ["bo@cust.example"]}).json
     assert (taken["id"], taken["name"], taken["organisation"], taken["external_id"]) == (made, "Bo", cust, "c1")
+
+
+def test_an_entered_organisation_with_an_external_id_takes_over_those_that_mail_made(house):
+    made, other = (people.create_organisation(house.eve_rep, {"name": name, "domains": [name]}).id for name in ("new.example", "new.test"))
+    contact = house.world.contact("Di", "di@new.test", organisation=other)
+    wanted = {"name": "New Ltd", "domains": ["shop.example", "new.example", "new.test"]}
+    is_problem(house.eve("POST", "/organisations", wanted), 422, "domains.1")
+    taken = house.eve("POST", "/organisations", {**wanted, "external_id": "o9"})
+    assert taken.status_code == 201
+    assert (taken.json["id"], taken.json["name"], taken.json["external_id"], set(taken.json["domains"])) == (made, "New Ltd", "o9", set(wanted["domains"]))
+    assert house.ana.get(f"/contacts/{contact}")["organisation"] == made
+    is_problem(house.ana("GET", f"/organisations/{other}"), 404)
+    is_problem(house.eve("POST", "/organisations", {"name": "Other", "external_id": "o10", "domains": ["new.test"]}), 422, "domains.0")
 
 
 def test_free_mail_stands_for_no_organisation(house):
