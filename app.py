@@ -200,7 +200,8 @@ def worker() -> None:
     trouble = house.bell.trouble(house.settings)
     if trouble:
         logging.getLogger("dropcopy.queue").error(trouble)
-    one = Worker(house, Chores(house).run)
+    chores = Chores(house)
+    one = Worker(house, chores.run, chores.tell)
     one.start()
     stop.wait()
     one.stop()

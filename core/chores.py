@@ -25,12 +25,15 @@ EXPIRE_ROUNDS = 50  # portions of one sweep; the rest goes with the next
 
 
 class Chores:
-    """Called every fifteen seconds by the one sweeper."""
+    """`run` is called every fifteen seconds by the one sweeper, `tell` in between, when something was filed."""
 
     def __init__(self, house: House) -> None:
         self._house = house
         self._expired_at: dt.datetime | None = None
         self._beside: dict[str, threading.Thread] = {}
+        self._lock = threading.Lock()
+        self._busy: set[str] = set()
+        self._again: set[str] = set()
         self._tellers = [Teller(sink, house.plugins, house.seal, house.now) for sink in events.sinks(house.plugins)]
 
     def run(self) -> None:
@@ -39,9 +42,16 @@ class Chores:
         for teller in self._tellers:
             self._start(teller.sink, teller.tell)
 
+    def tell(self) -> None:
+        """Send and tell at once what was queued just now. A sink that fails is left alone until the next sweep."""
+        self._start("notices", lambda: notices.send_due(self._house), again=True)
+        for teller in self._tellers:
+            if not teller.failing:
+                self._start(teller.sink, teller.tell, again=True)
+
     def wait(self, seconds: float = 60.0) -> None:
         """Until the threads of the last run have ended."""
-        for thread in self._beside.values():
+        for thread in list(self._beside.values()):
             thread.join(seconds)
 
     def _expire(self, now: dt.datetime) -> None:
@@ -53,17 +63,26 @@ class Chores:
                 self._expired_at = now
                 return
 
-    def _start(self, name: str, work: Callable[[], int]) -> None:
-        """Do a work beside the sweeper, unless it is still at it."""
-        running = self._beside.get(name)
-        if running is not None and running.is_alive():
-            return
-        self._beside[name] = threading.Thread(target=self._guarded, args=(name, work), name=name, daemon=True)
-        self._beside[name].start()
+    def _start(self, name: str, work: Callable[[], int], *, again: bool = False) -> None:
+        """Do a work beside the sweeper, unless it is still at it; `again` has it look once more then, for what was queued meanwhile."""
+        with self._lock:
+            if name not in self._busy:
+                thread = threading.Thread(target=self._guarded, args=(name, work), name=name, daemon=True)
+                thread.start()
+                self._busy.add(name)
+                self._beside[name] = thread
+            elif again:
+                self._again.add(name)
 
     def _guarded(self, name: str, work: Callable[[], int]) -> None:
-        try:
-            with connected():
-                work()
-        except Exception:
-            log.exception("%s failed and goes on with the next sweep", name)
+        while True:
+            try:
+                with connected():
+                    work()
+            except Exception:
+                log.exception("%s failed and goes on with the next sweep", name)
+            with self._lock:
+                if name not in self._again:
+                    self._busy.discard(name)
+                    return
+                self._again.discard(name)

@@ -83,6 +83,7 @@ class Teller:
     seal: Seal
     now: Callable[[], dt.datetime]
     client: Callable[[tuple[str, ...]], Any] = client_for
+    failing: bool = False  # the last delivery failed
 
     def tell(self, stop: Callable[[], bool] = lambda: False) -> int:
         """One pass: enter what is new, deliver what is due; how many deliveries succeeded."""
@@ -98,6 +99,7 @@ class Teller:
                 break
             told = self._deliver(ident, context)
             done, failed = done + (told is True), failed + 1 if told is False else 0
+        self.failing = failed > 0
         return done
 
     def _deliver(self, ident: int, context: SinkContext) -> bool | None:

@@ -385,8 +385,10 @@ class Pipeline:
     def __init__(
         self, settings: Settings, plugins: Plugins, seal: Seal, fence: Fence, clock: Callable[[], dt.datetime], worker: str,
         times: StepTimes | None = None, ring: Callable[[], object] = lambda: None, took_long: Callable[[int], None] = lambda change: None,
+        filed: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         self._took_long = took_long  # told +1 when a mail begins to take long, -1 when it has ended
+        self._filed = filed  # called after mails were filed: what they queued for others is committed
         self._long = False
         self._times = times or StepTimes()
         self._settings = settings
@@ -464,6 +466,7 @@ class Pipeline:
         finally:
             ends, self._ends = self._ends, []
             if ends:
+                self._filed()
                 inbound.mark(ends)
 
     def _file_together(self, waiting: list[tuple[Claim, Reading]]) -> None:

@@ -30,6 +30,7 @@ SWEEP_SECONDS = 15.0
 HEARTBEAT_SECONDS = 10.0
 ALIVE_SECONDS = 60.0  # a worker that has not been heard of for so long counts as gone
 STOP_SECONDS = 25.0
+TELL_SECONDS = 1.0  # between two looks at what filing has queued for others, however many mails are filed meanwhile
 SPARE_SECONDS = 2.0  # mails may hold all threads so long before others stand in
 COMPLAINT_SECONDS = 30.0
 
@@ -73,9 +74,12 @@ class _QuietConsumer(Consumer):
 class Worker:
     """Threads that bring mails to their end until `stop`."""
 
-    def __init__(self, house: House, chores: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, house: House, chores: Callable[[], None] = lambda: None, tell: Callable[[], None] = lambda: None) -> None:
         self._house = house
         self._chores = chores
+        self._tell = tell
+        self._queued = threading.Event()  # there may be notices and events that nobody has been told of
+        self._sweeps = False  # this process has the lease of the sweeper
         self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._fence = make_fence(house.settings)
         self._mine = threading.local()
@@ -105,13 +109,15 @@ class Worker:
         """What a rung worker thread does: finish everything that is due."""
         if self._stopping.is_set():
             return 0
-        return self._pipeline().work(self._stopping.is_set)
+        done = self._pipeline().work(self._stopping.is_set)
+        self._queued.set()  # a page that has queued a notice rings, too
+        return done
 
     def _pipeline(self) -> Pipeline:
         pipeline: Pipeline | None = getattr(self._mine, "pipeline", None)
         if pipeline is None:
             house = self._house
-            pipeline = Pipeline(house.settings, house.plugins, house.seal, self._fence, house.now, self.name, self._times, house.bell.ring, self._took_long)
+            pipeline = Pipeline(house.settings, house.plugins, house.seal, self._fence, house.now, self.name, self._times, house.bell.ring, self._took_long, self._queued.set)
             self._mine.pipeline = pipeline
             self._pipelines.append(pipeline)
         return pipeline
@@ -153,6 +159,7 @@ class Worker:
             thread = threading.Thread(target=self._every, args=(work, every), name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
+        threading.Thread(target=self._tell_at_once, name="teller", daemon=True).start()
 
     def _every(self, work: Callable[[], None], seconds: float) -> None:
         while True:
@@ -171,9 +178,25 @@ class Worker:
         leases.worker_lives(self.name, self._house.now(), ALIVE_SECONDS)
         self._times.flush()
 
+    def _tell_at_once(self) -> None:
+        """Tell others what was queued without waiting for the sweep. Only where the sweeper is: two at once would tell in any order."""
+        while True:
+            self._queued.wait()
+            if self._stopping.is_set():
+                return
+            self._queued.clear()
+            if self._sweeps:
+                try:
+                    self._tell()
+                except Exception:
+                    log.exception("telling at once failed; the next sweep tells")
+            if self._stopping.wait(TELL_SECONDS):
+                return
+
     def _sweep(self) -> None:
         now = self._house.now()
-        if not leases.take("sweeper", self.name, now, 2 * SWEEP_SECONDS):
+        self._sweeps = leases.take("sweeper", self.name, now, 2 * SWEEP_SECONDS)
+        if not self._sweeps:
             return
         ends = inbound.unmarked()
         if ends:
@@ -186,6 +209,7 @@ class Worker:
     def stop(self) -> None:
         """Finish what was begun, give the rest back, end the children."""
         self._stopping.set()
+        self._queued.set()
         self._consumer.stop(graceful=True)
         for spare in list(self._spares):
             spare.join(STOP_SECONDS)

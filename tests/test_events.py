@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from core import events
+from core import events, worker
 from core.chores import Chores
 from core.errors import BadInput
 from core.plugins import Plugins
@@ -25,7 +25,7 @@ from core.store.company import change_company
 from core.store.company import company as company_settings
 from core.store.models import Event, EventDelivery, Setting
 from core.types import HouseEvent
-from tests.spine import Company, at_once
+from tests.spine import Company, at_once, until
 
 pytest_plugins = ["tests.spine"]
 
@@ -321,6 +321,86 @@ def test_the_chores_tell_every_sink_beside_each_other(company: Company, plugins:
     chores.wait()
     assert len(module(plugins, "good").heard) == 1
     assert len(module(plugins, "bad").tries) == 1
+    happen(company, "mail.held")
+    chores.tell()
+    chores.wait()
+    assert len(module(plugins, "good").heard) == 2
+    assert len(module(plugins, "bad").tries) == 1  # it fails, so it is left alone until the next sweep
+
+
+def test_a_filed_mail_is_told_without_waiting_for_the_sweep(company: Company, plugins: Plugins, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "SWEEP_SECONDS", 3600.0)
+    monkeypatch.setattr(company.fence, "close", lambda: None)  # it is shared between the tests
+    company.house = replace(company.house, plugins=plugins)
+    chores = Chores(company.house)
+    swept: list[int] = []
+
+    def sweep() -> None:
+        chores.run()
+        chores.wait()
+        swept.append(1)
+
+    one = worker.Worker(company.house, sweep, chores.tell)
+    one._fence = company.fence
+    one.start()
+    try:
+        until(lambda: swept)
+        for number in range(3):
+            company.send(company.mail(f"Chairs {number}"))
+            until(lambda: [name for _, name in module(plugins, "good").heard].count("mail.logged") == number + 1)
+    finally:
+        one.stop()
+        chores.wait()
+    assert len(swept) == 1
+    heard = [ident for ident, _ in module(plugins, "good").heard]
+    assert heard == sorted(set(heard))
+
+
+def test_only_the_process_that_sweeps_tells(company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "TELL_SECONDS", 0.0)
+    told: list[int] = []
+    both = [worker.Worker(company.house, tell=lambda number=number: told.append(number)) for number in (1, 2)]
+    for one in both:
+        one._sweep()
+    threads = [threading.Thread(target=one._tell_at_once) for one in reversed(both)]
+    for one, thread in zip(reversed(both), threads, strict=True):
+        thread.start()
+        one._queued.set()
+        until(lambda one=one: not one._queued.is_set())
+    until(lambda: told)
+    for one in both:
+        one._stopping.set()
+        one._queued.set()
+    for thread in threads:
+        thread.join(20)
+    for one in both:
+        one._fence.close()
+    assert told == [1]
+
+
+def test_what_is_queued_while_a_sink_is_being_told_is_told_then(company: Company, plugins: Plugins) -> None:
+    company.house = replace(company.house, plugins=plugins)
+    chores = Chores(company.house)
+    chores.run()
+    chores.wait()
+    gate, inside, heard = threading.Event(), threading.Event(), []
+
+    def slow(event: HouseEvent, context: Any) -> None:
+        heard.append(event.name)
+        inside.set()
+        gate.wait(30)
+
+    for implementation in plugins._implementations("on_event"):
+        if implementation.plugin_name == "bad":
+            implementation.function = slow
+    happen(company, "mail.logged")
+    chores.tell()
+    assert inside.wait(20)
+    happen(company, "mail.held")
+    chores.tell()
+    gate.set()
+    chores.wait()
+    assert heard == ["mail.logged", "mail.held"]
 
 
 def test_a_sink_that_hangs_keeps_neither_the_sweeper_nor_the_others(company: Company, plugins: Plugins) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from core.errors import BadInput
 from core.store import company as company_settings
-from core.store import drops, filing, inbound, records, reps, threads
+from core.store import drops, filing, inbound, people, records, reps, threads
 from core.store.database import connected
 from core.store.load import load
 from core.store.models import (
@@ -23,6 +23,7 @@ from core.store.models import (
     Link,
     Message,
     Organisation,
+    OrganisationDomain,
     Outcome,
     Participant,
     Record,
@@ -101,6 +102,32 @@ def test_a_file_that_comes_later_takes_over_whom_mail_made(company: Company) -> 
     assert titles(log(company, company.mail("Three", to="di@home.example")).thread_id, "deal") == {"Nine"}
     with pytest.raises(BadInput, match="belongs to another contact"):
         load({"contacts": [{"external_id": "c10", "name": "Ed", "addresses": ["di@home.example"]}]}, company.at)
+
+
+def test_a_domain_of_an_organisation_that_mail_made_goes_to_the_loaded_one(company: Company) -> None:
+    """With its people, records and links, also when the loaded one is there already or has several such domains."""
+    company_settings.change_company({"internal_domains": ["sales.example"]})
+    first = log(company, company.mail("One", to="di@new.example"))
+    second = log(company, company.mail("Two", to="Di Home <di@new.test>"))
+    both = log(company, company.mail("Both", to="di@new.example, di@new.test"))
+    unclaimed = Organisation.get(Organisation.name == "new.example")
+    Record.create(kind="lead", title="A lead", organisation=unclaimed, created_at=company.at, updated_at=company.at)
+    file: dict[str, Any] = {"organisations": [{"external_id": "o9", "name": "New Ltd"}]}
+    load(file, company.at)
+    file["organisations"][0]["domains"] = ["new.example", "new.test"]
+    for _ in range(2):
+        load(file, company.at)
+    loaded = Organisation.get(Organisation.external_id == "o9")
+    assert {row.domain for row in OrganisationDomain.select().where(OrganisationDomain.organisation == loaded.id)} == {"new.example", "new.test"}
+    assert {row.organisation_id for row in Contact.select().join(ContactAddress).where(ContactAddress.address.startswith("di@"))} == {loaded.id}
+    assert Record.get(Record.title == "A lead").organisation_id == loaded.id
+    for message in (first, second, both):
+        assert titles(message.thread_id, "organisation") == {"New Ltd"}
+        assert [chip["title"] for chip in Thread.get_by_id(message.thread_id).chips].count("New Ltd") == 1
+    assert {view.name for view in people.organisations().items} == {"Cust Ltd", "New Ltd"}
+    assert titles(log(company, company.mail("Three", to="ed@new.test")).thread_id, "organisation") == {"New Ltd"}
+    with pytest.raises(BadInput, match="belongs to another organisation"):
+        load({"organisations": [{"external_id": "o10", "name": "Other", "domains": ["new.test"]}]}, company.at)
 
 
 def test_the_only_open_deal_is_linked_and_its_last_activity_moves(company: Company) -> None:

@@ -33,6 +33,11 @@ def end(claim: Claim, state: str = "held") -> None:
     filing.write_bare_outcome(claim, state, "unprocessable", {"attempts": 1}, NOW)
 
 
+def aside(ident: int) -> None:
+    """The outcome of a mail that a person puts aside, without the mark in the intake."""
+    Outcome.update(state="ignored", reason="dismissed").where(Outcome.inbound_id == ident).execute()
+
+
 # --- keeping ------------------------------------------------------------------------------------------------------
 
 
@@ -217,8 +222,41 @@ def test_a_mail_put_aside_stays_aside_though_its_worker_marks_later(any_store: W
     (ident,) = keep(b"a")
     (claim,) = inbound.claim("w1", NOW)
     end(claim)
-    inbound.put_aside(ident, "dismissed")
+    aside(ident)
+    inbound.settle(ident)
     inbound.mark([End(ident, claim.token, "held", "unprocessable")])
+    assert (row(ident).state, row(ident).reason) == ("ignored", "dismissed")
+
+
+def test_a_mail_put_aside_stays_aside_though_the_sweeper_has_sent_it_on_its_way_meanwhile(any_store: World) -> None:
+    (ident,) = keep(b"a")
+    (claim,) = inbound.claim("w1", NOW)
+    end(claim)
+    Inbound.update(state="received", lease_token=None).where(Inbound.id == ident).execute()  # what `resume` does after a crash
+    stale = inbound.unmarked()
+    aside(ident)
+    inbound.settle(ident)
+    inbound.mark(stale)
+    assert (row(ident).state, row(ident).reason) == ("ignored", "dismissed")
+
+
+def test_settling_leaves_a_mail_on_its_way_to_its_worker(any_store: World) -> None:
+    (ident,) = keep(b"a")
+    (claim,) = inbound.claim("w1", NOW)
+    inbound.settle(ident)
+    assert (row(ident).state, inbound.holds(claim)) == ("processing", True)
+    inbound.settle(9999)
+
+
+def test_a_mail_that_ended_differently_in_the_two_files_ends_as_its_outcome_says(any_store: World) -> None:
+    (ident,) = keep(b"a")
+    (claim,) = inbound.claim("w1", NOW)
+    end(claim)
+    inbound.mark(inbound.unmarked())
+    aside(ident)  # and a crash before the intake knows
+    assert inbound.orphans()["ended_differently"] == [ident]
+    assert inbound.repair(NOW) == 1
+    assert inbound.orphans()["ended_differently"] == []
     assert (row(ident).state, row(ident).reason) == ("ignored", "dismissed")
 
 
@@ -228,7 +266,7 @@ def test_orphans_are_named_and_mended(any_store: World) -> None:
         Inbound.update(state="held").where(Inbound.id == first).execute()  # a crash between the two steps of a release
         Raw.delete().where(Raw.sha256 == row(third).sha256).execute()
     Outcome.create(inbound_id=777, state="held", reason="x", received_at=NOW, decided_at=NOW)
-    assert inbound.orphans() == {"ended_without_outcome": [first], "outcome_without_inbound": [777], "waiting_without_raw": [third]}
+    assert inbound.orphans() == {"ended_without_outcome": [first], "ended_differently": [], "outcome_without_inbound": [777], "waiting_without_raw": [third]}
     assert inbound.repair(NOW) == 1
     assert inbound.orphans()["ended_without_outcome"] == []
     assert {claim.id for claim in inbound.claim("w1", NOW)} == {first, second, third}

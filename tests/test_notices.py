@@ -6,6 +6,7 @@ import base64
 import datetime as dt
 import re
 import ssl
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from hypothesis import given
 from hypothesis import settings as fast
 from hypothesis import strategies as st
 
-from core import notices
+from core import notices, worker
 from core.chores import Chores
 from core.errors import BadInput
 from core.house import House
@@ -35,7 +36,7 @@ from core.types import Email, Envelope, Identity
 from tests.mailmaker import make_mail, spare_signer
 from tests.relay import Relay
 from tests.running import free_port
-from tests.spine import Company
+from tests.spine import Company, until
 
 pytest_plugins = ["tests.spine"]
 
@@ -539,6 +540,28 @@ def test_the_chores_send_what_waits(sending: Company, relay: Relay) -> None:
     chores.run()
     chores.wait()
     assert len(relay.mails) == 1
+
+
+def test_a_notice_goes_out_without_waiting_for_the_sweep(sending: Company, relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "SWEEP_SECONDS", 3600.0)
+    monkeypatch.setattr(sending.fence, "close", lambda: None)  # it is shared between the tests
+    small_limit(sending)
+    chores = Chores(sending.house)
+    swept = threading.Event()
+    one = worker.Worker(sending.house, swept.set, chores.tell)  # its sweep sends nothing
+    one._fence = sending.fence
+    one.start()
+    try:
+        assert swept.wait(30)
+        sending.send(with_file(10 * KILOBYTE))  # filed, and its sender told what was left out
+        until(lambda: len(relay.mails) == 1)
+        reps.enter_address(ana(), "ana@home.example", "alternative", sending.at, verified_at=None, connected_at=None)
+        notices.request_confirmation(ana(), "ana@home.example", sending.house)
+        sending.house.bell.ring()  # as the page does
+        until(lambda: len(relay.mails) == 2)
+    finally:
+        one.stop()
+        chores.wait()
 
 
 def test_a_test_mail_goes_to_people_of_the_company_only(sending: Company, relay: Relay) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import threading
 from collections import Counter
 
 import pytest
 
 from core.fence import Broken
 from core.reasons import remedy
-from core.store import drops, inbound, reps
+from core.store import drops, filing, inbound, outcomes, reps, retention, undo
 from core.store.company import pulse
+from core.store.database import connected
 from core.store.models import (
     Contact,
     ContactAddress,
@@ -26,6 +28,7 @@ from core.store.models import (
     Thread,
     Trace,
 )
+from core.store.visibility import viewer_of
 from core.types import Envelope
 from tests.dnsserver import DnsServer
 from tests.mailmaker import make_mail, spare_signer
@@ -167,6 +170,83 @@ def test_releasing_before_the_worker_has_marked_the_end_loses_nothing(company: C
     inbound.mark([inbound.End(claim.id, claim.token, *end)])  # what the slow worker does now
     company.work("w2")
     assert company.ends() == ["logged"]
+
+
+@pytest.mark.parametrize("filed", ["before it is claimed", "while it is claimed", "while it is filed", "before it is marked"])
+def test_a_mail_that_one_puts_aside_while_another_lets_it_in_ends_the_same_in_both_files(company: Company, monkeypatch: pytest.MonkeyPatch, filed: str) -> None:
+    ident = company.send(make_mail("Ana <ana@sales.example>"))
+    company.work()
+    root = viewer_of(Rep.get(Rep.email == "root@sales.example"))
+    decided, go_on = threading.Event(), threading.Event()
+    settle, write = inbound.settle, filing.write
+
+    def settle_late(inbound_id: int) -> None:
+        decided.set()
+        go_on.wait(30)
+        settle(inbound_id)
+
+    def put_aside() -> None:
+        with connected():
+            outcomes.put_aside(root, ident, "Root")
+
+    def write_beside(*given: object) -> None:
+        write(*given)  # type: ignore[arg-type]
+        if filed == "while it is filed":
+            go_on.set()
+
+    monkeypatch.setattr(inbound, "settle", settle_late)
+    monkeypatch.setattr(filing, "write", write_beside)
+    person = threading.Thread(target=put_aside)
+    person.start()
+    assert decided.wait(30)
+    assert inbound.release(ident, root.email)
+    if filed == "before it is claimed":
+        settled(go_on, person)
+    (claim,) = inbound.claim("w2", company.at)
+    if filed == "while it is claimed":
+        settled(go_on, person)
+    end = company.pipeline("w2").run(claim)
+    assert end is not None
+    settled(go_on, person)
+    inbound.mark([inbound.End(claim.id, claim.token, *end)])
+    assert company.ends() == ["logged"]
+    assert not any(inbound.orphans().values())
+
+
+def settled(go_on: threading.Event, person: threading.Thread) -> None:
+    go_on.set()
+    person.join(30)
+    assert not person.is_alive()
+
+
+def test_many_who_put_aside_take_back_let_in_and_file_at_once_leave_both_files_of_one_mind(company: Company) -> None:
+    mails = [company.send(make_mail("Ana <ana@sales.example>", subject=f"Chairs {number}")) for number in range(8)]
+    company.work()
+    root = viewer_of(Rep.get(Rep.email == "root@sales.example"))
+    pipelines = [company.pipeline(f"w{number}") for number in range(2)]
+
+    def decide_and_take_back() -> None:
+        for ident in mails:
+            if token := outcomes.put_aside(root, ident, "Root"):
+                undo.take_back(root, token)
+
+    def remove() -> None:
+        for ident in mails[::3]:
+            retention.remove(ident)
+
+    def let_in() -> None:
+        for ident in reversed(mails):
+            inbound.release(ident, root.email)
+
+    def sweep() -> None:
+        for _ in mails:
+            inbound.mark(inbound.unmarked())
+            inbound.resume()
+
+    at_once([decide_and_take_back, decide_and_take_back, remove, let_in, sweep, *(pipeline.work for pipeline in pipelines)])
+    company.work()
+    assert {end.partition("(")[0] for end in company.ends()} <= {"logged", "held", "ignored"}
+    assert not any(inbound.orphans()[name] for name in ("ended_without_outcome", "ended_differently", "outcome_without_inbound"))
 
 
 def test_a_mail_whose_reading_breaks_three_times_is_held_and_nobody_waits_behind_it(company: Company, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ import msgspec
 from peewee import fn
 
 from core.store import leases
-from core.store.database import intake_db, is_sqlite, run_sql, write
+from core.store.database import intake_db, is_sqlite, main_db, run_sql, write
 from core.store.fields import from_micros, to_micros
 from core.store.models import Inbound, Outcome, Trace
 from core.types import Envelope
@@ -274,21 +274,23 @@ def release(inbound_id: int, by: str, rep_id: int | None = None) -> bool:
     return again(inbound_id, released_by=by, claimed_for=rep_id)
 
 
-def put_aside(inbound_id: int, reason: str) -> None:
-    """Mark a held mail as ignored by a person's word, also while its worker has not yet marked it as held."""
-    with write(intake_db):
-        run_sql(
-            intake_db,
-            "UPDATE inbound SET state = 'ignored', reason = ?, lease_until = NULL, lease_token = NULL, worker = NULL WHERE id = ? AND state IN ('processing', 'held')",
-            (reason, inbound_id),
-        )
+def settle(inbound_id: int) -> None:
+    """Mark an ended mail as its outcome says it ended, after a person or its age has changed that. One without an outcome is on its way and left alone.
 
-
-def take_up(inbound_id: int, was: str, reason: str) -> bool:
-    """Mark a mail that was put aside for the reason `was` as held for `reason` again; False when it is not put aside any more."""
-    with write(intake_db):
-        aside = (Inbound.id == inbound_id) & (Inbound.state == "ignored") & (Inbound.reason == was)
-        return bool(Inbound.update(state="held", reason=reason).where(aside).execute())
+    The outcome cannot change meanwhile: main is locked before the intake, as everywhere, so whoever sends the mail on its
+    way again comes before this and took the outcome away, or after it and marks the intake afresh.
+    """
+    lock = "" if is_sqlite() else " FOR UPDATE"
+    with write():
+        ended = run_sql(main_db, f"SELECT state, reason FROM outcome WHERE inbound_id = ?{lock}", (inbound_id,)).fetchone()
+        if ended is None:
+            return
+        with write(intake_db):  # a due time stays: `resume` needs it
+            run_sql(
+                intake_db,
+                "UPDATE inbound SET state = ?, reason = ?, lease_until = NULL, lease_token = NULL, worker = NULL WHERE id = ?",
+                (*ended, inbound_id),
+            )
 
 
 # --- counting -----------------------------------------------------------------------------------------------------
@@ -319,17 +321,21 @@ def unmarked(limit: int = 500) -> list[End]:
 
 
 def orphans(limit: int = 1000) -> dict[str, list[int]]:
-    """What has no partner in the other file: ended in intake without an outcome, outcomes without an inbound message, mails without raw bytes."""
+    """What has no partner in the other file: ended in intake without an outcome or otherwise than the outcome says, outcomes
+    without an inbound message, mails without raw bytes."""
     ended: list[int] = []
+    differing: list[int] = []
     last = 0
     while True:
-        ids = [r[0] for r in Inbound.select(Inbound.id).where(Inbound.id > last, Inbound.state.in_(("logged", "held", "ignored"))).order_by(Inbound.id).limit(500).tuples()]
-        if not ids:
+        query = Inbound.select(Inbound.id, Inbound.state).where(Inbound.id > last, Inbound.state.in_(("logged", "held", "ignored")))
+        marked = dict(query.order_by(Inbound.id).limit(500).tuples())
+        if not marked:
             break
-        known = {r[0] for r in Outcome.select(Outcome.inbound_id).where(Outcome.inbound_id.in_(ids)).tuples()}
-        ended += [i for i in ids if i not in known]
-        last = ids[-1]
-        if len(ended) >= limit:
+        said = dict(Outcome.select(Outcome.inbound_id, Outcome.state).where(Outcome.inbound_id.in_(list(marked))).tuples())
+        ended += [i for i in marked if i not in said]
+        differing += [i for i in marked if said.get(i, marked[i]) != marked[i]]
+        last = max(marked)
+        if len(ended) + len(differing) >= limit:
             break
     strangers: list[int] = []
     last = 0
@@ -347,18 +353,21 @@ def orphans(limit: int = 1000) -> dict[str, list[int]]:
         "SELECT i.id FROM inbound i LEFT JOIN raw r ON r.sha256 = i.sha256 WHERE r.sha256 IS NULL AND i.state IN ('received', 'processing', 'held') LIMIT ?",
         (limit,),
     ).fetchall()
-    return {"ended_without_outcome": ended, "outcome_without_inbound": strangers, "waiting_without_raw": [int(r[0]) for r in rawless]}
+    return {"ended_without_outcome": ended, "ended_differently": differing, "outcome_without_inbound": strangers, "waiting_without_raw": [int(r[0]) for r in rawless]}
 
 
 def repair(now: dt.datetime) -> int:
-    """Mend what is safe: mark what has ended, and let walk again what was marked without an outcome."""
+    """Mend what is safe: mark what has ended as its outcome says, and let walk again what was marked without an outcome."""
     ends = unmarked()
     if ends:
         mark(ends)
-    lost = orphans()["ended_without_outcome"]
+    found = orphans()
+    for ident in found["ended_differently"]:
+        settle(ident)
+    lost = found["ended_without_outcome"]
     if lost:
         with write(intake_db):
             Inbound.update(state="received", reason="received", attempts=0).where(Inbound.id.in_(lost)).execute()
-    return len(ends) + len(lost)
+    return len(ends) + len(found["ended_differently"]) + len(lost)
 
 

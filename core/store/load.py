@@ -264,20 +264,20 @@ class _Loader:
         for position, domain in enumerate(row.domains):
             held = OrganisationDomain.get_or_none(OrganisationDomain.domain == domain)
             if held is not None and held.organisation_id != found.id:
+                if held.organisation.external_id is None:  # mail made it of this domain before
+                    people.absorb_organisation(found.id, held.organisation_id, self.now)
+                    continue
                 raise BadInput(f"{where}.domains[{position}]", N_("%(domain)s belongs to another organisation"), domain=domain)
             if held is None:
                 OrganisationDomain.create(domain=domain, organisation=found.id)
 
     def _adopted_organisation(self, row: OrganisationRow) -> Any:
         """The organisation that mail made of one of the domains before the file came; None when there is none."""
-        held = OrganisationDomain.select(OrganisationDomain.organisation).join(Organisation).where(
-            OrganisationDomain.domain.in_(row.domains), Organisation.external_id.is_null(), Organisation.deleted_at.is_null()
-        )  # fmt: skip
-        first = held.tuples().first() if row.domains else None
-        if first is None:
+        found = people.unclaimed_organisation(row.domains)
+        if found is None:
             return None
-        Organisation.update(external_id=row.external_id).where(Organisation.id == first[0]).execute()
-        return Organisation.get_by_id(first[0])
+        Organisation.update(external_id=row.external_id).where(Organisation.id == found.id).execute()
+        return Organisation.get_by_id(found.id)
 
     def _contact(self, row: ContactRow, where: str) -> None:
         organisation = self._known(Organisation, row.organisation, f"{where}.organisation") if row.organisation else None
@@ -303,12 +303,11 @@ class _Loader:
 
     def _adopted(self, row: ContactRow) -> Any:
         """The contact that mail made of one of the addresses before the file came, now with its external id; None when there is none."""
-        held = ContactAddress.select(ContactAddress.contact).join(Contact).where(ContactAddress.address.in_(row.addresses), Contact.external_id.is_null())
-        first = held.order_by(ContactAddress.id).tuples().first() if row.addresses else None
-        if first is None:
+        found = people.unclaimed_contact(row.addresses)
+        if found is None:
             return None
-        Contact.update(external_id=row.external_id).where(Contact.id == first[0]).execute()
-        return Contact.get_by_id(first[0])
+        Contact.update(external_id=row.external_id).where(Contact.id == found.id).execute()
+        return Contact.get_by_id(found.id)
 
     def _record(self, kind: RecordKind, row: Any, where: str) -> None:
         organisation = self._known(Organisation, row.organisation, f"{where}.organisation") if row.organisation else None

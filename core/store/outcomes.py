@@ -83,25 +83,27 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def _ended(viewer: Viewer, condition: Any, limit: int, *, own_alone: bool = False) -> list[InboundView]:
+def _ended(viewer: Viewer, condition: Any, limit: int, *, own_alone: bool = False, whole: bool = False) -> list[InboundView]:
     """The newest that this viewer may see. Their own and others' are walked one after the other: an OR of both would sort all of them."""
     query = Outcome.select(*_COLUMNS).join(Rep, JOIN.LEFT_OUTER).where(condition).order_by(Outcome.inbound_id.desc()).limit(limit)
     parts = [query.where(_own(viewer))] + ([] if viewer.is_admin or own_alone else [_others(viewer, query)])
     found = heapq.merge(*(part.tuples() for part in parts), key=lambda values: -values[0])
-    return _redacted(viewer, [InboundView(*values) for values in islice(found, limit)])
+    views = [InboundView(*values) for values in islice(found, limit)]
+    return views if whole else _redacted(viewer, views)
 
 
 def _redacted(viewer: Viewer, views: list[InboundView]) -> list[InboundView]:
-    """Without the subject where an admin may know who, when and state only: logged in another's private thread."""
+    """Who, when and state only, where an admin may know no more: logged in another's private thread."""
     foreign = [view.thread_id for view in views if view.thread_id is not None and view.rep_id != viewer.rep_id]
     if not foreign:
         return views
     readable = {ident for (ident,) in Thread.select(Thread.id).where(visible(viewer) & Thread.id.in_(foreign)).tuples()}
-    return [view if view.thread_id is None or view.rep_id == viewer.rep_id or view.thread_id in readable else _without_subject(view) for view in views]
+    return [view if view.thread_id is None or view.rep_id == viewer.rep_id or view.thread_id in readable else _who_when_and_state(view) for view in views]
 
 
-def _without_subject(view: InboundView) -> InboundView:
-    return dataclasses.replace(view, subject="")
+def _who_when_and_state(view: InboundView) -> InboundView:
+    """Without the subject and the recipients: they name the record on which it was filed, and people who were in Bcc."""
+    return dataclasses.replace(view, subject="", rcpt_to=[])
 
 
 def _waiting(condition: Any, limit: int) -> list[InboundView]:
@@ -183,6 +185,15 @@ def get(viewer: Viewer, inbound_id: int) -> InboundView | None:
     if not found and viewer.is_admin:
         found = _without_ended(_waiting(Inbound.id == inbound_id, 1))
     return found[0] if found else None
+
+
+def opened(viewer: Viewer, inbound_id: int) -> InboundView | None:
+    """The same with all that is known of it, for the page that shows its trace. An admin's look at another's private mail is audited."""
+    view = get(viewer, inbound_id)
+    if view is None:
+        return None
+    _audit_look(viewer, view, "trace-read")
+    return next(iter(_ended(viewer, Outcome.inbound_id == inbound_id, 1, whole=True)), view)
 
 
 def views(viewer: Viewer, inbound_ids: Sequence[int]) -> dict[int, InboundView]:
@@ -320,7 +331,7 @@ def put_aside(viewer: Viewer, inbound_id: int, who: str) -> str | None:
         note(viewer, "mail-dismissed", f"inbound:{view.id}", dt.datetime.now(UTC), reason=view.reason)
         _beat_reps(viewer, view)
         token = undo.offer(viewer, "put-aside", {"inbound": view.id, "reason": view.reason, "params": view.params})
-    inbound.put_aside(view.id, "dismissed")
+    inbound.settle(view.id)
     return token
 
 
@@ -329,10 +340,9 @@ def _held_again(viewer: Viewer, facts: dict[str, Any]) -> bool:
     """It waits for a person again, unless it was released, tried again or removed meanwhile."""
     view = get(viewer, facts["inbound"])
     aside = (Outcome.inbound_id == facts["inbound"]) & (Outcome.state == "ignored") & (Outcome.reason == "dismissed")
-    if view is None or not inbound.take_up(view.id, "dismissed", facts["reason"]):
+    if view is None or not Outcome.update(state="held", reason=facts["reason"], params=facts["params"]).where(aside).execute():
         return False
-    if not Outcome.update(state="held", reason=facts["reason"], params=facts["params"]).where(aside).execute():
-        return False
+    inbound.settle(view.id)
     _beat_reps(viewer, view)
     return True
 

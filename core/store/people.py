@@ -176,12 +176,17 @@ def _page(query: Any, table: Any, cursor: str | None, limit: int) -> tuple[list[
 
 
 def create_contact(viewer: Viewer, values: Mapping[str, Any]) -> ContactView:
-    """A new contact: name, addresses, organisation, external_id. Raises BadInput that names the place."""
+    """A new contact: name, addresses, organisation, external_id. Raises BadInput that names the place.
+
+    With an external id it takes over the contact that mail made of one of the addresses, as a loaded one does.
+    """
     now = dt.datetime.now(UTC)
     with write():
         addresses = _addresses(values.get("addresses") or ())
         _free_external_id(Contact, values.get("external_id"), None)
         records.demand_id(Organisation, values.get("organisation"), "organisation", N_("there is no such organisation"))
+        if values.get("external_id") and (unclaimed := unclaimed_contact(addresses)) is not None:
+            return _take_over(viewer, unclaimed, values, addresses, now)
         row = Contact.create(
             name=_name(values.get("name"), needed=not addresses), external_id=values.get("external_id"), organisation=values.get("organisation"),
             created_at=now, updated_at=now,
@@ -189,6 +194,28 @@ def create_contact(viewer: Viewer, values: Mapping[str, Any]) -> ContactView:
         _put_addresses(row.id, addresses)
         _tell("contact.created", row.id, viewer, now)
         return _contact_views([row])[0]
+
+
+def unclaimed_contact(addresses: Sequence[str]) -> Any:
+    """The contact of the first of these addresses that belongs to one without an external id, such as mail makes; None when there is none."""
+    held = dict(
+        ContactAddress.select(ContactAddress.address, ContactAddress.contact).join(Contact).where(ContactAddress.address.in_(list(addresses)), Contact.external_id.is_null()).tuples()
+    )  # fmt: skip
+    first = next((held[address] for address in addresses if address in held), None)
+    return None if first is None else Contact.get_by_id(first)
+
+
+def _take_over(viewer: Viewer, contact: Any, values: Mapping[str, Any], addresses: Sequence[str], now: dt.datetime) -> ContactView:
+    """The contact is from now on what another program says of it. Its other addresses stay, and others that nobody has claimed become a part of it."""
+    given = {name: values[name] for name in ("external_id", "organisation") if values.get(name) is not None}
+    name = _name(values.get("name"), needed=False)
+    Contact.update(**given, **({"name": name} if name else {}), updated_at=now).where(Contact.id == contact.id).execute()
+    while (other := unclaimed_contact(addresses)) is not None:
+        absorb(_contact_row(contact.id), other, now)
+    _put_addresses(contact.id, list(dict.fromkeys([*_contact_views([contact])[0].addresses, *addresses])))
+    records.refresh_chips(Link.contact == contact.id)
+    _tell("contact.changed", contact.id, viewer, now)
+    return _contact_views([_contact_row(contact.id)])[0]
 
 
 def _addresses(values: Iterable[str]) -> list[str]:
@@ -376,7 +403,7 @@ def absorb(keep: Any, other: Any, now: dt.datetime) -> dict[str, Any]:
         facts[name] = [ident for (ident,) in table.select(table.id).where(field == other.id).tuples()]
         table.update(**{column: keep.id}).where(field == other.id).execute()
     facts["records"] = _move_records(keep.id, other.id, now)
-    facts["links"] = _move_links(keep.id, other.id, now)
+    facts["links"] = _move_links("contact", keep.id, other.id, now)
     if keep.organisation_id is None and other.organisation_id is not None:
         Contact.update(organisation=other.organisation_id).where(Contact.id == keep.id).execute()
         facts["organisation"] = True
@@ -400,17 +427,17 @@ def _move_records(keep: int, other: int, now: dt.datetime) -> dict[str, list[int
     return moved
 
 
-def _move_links(keep: int, other: int, now: dt.datetime) -> dict[str, list[int]]:
+def _move_links(kind: str, keep: int, other: int, now: dt.datetime) -> dict[str, list[int]]:
     moved: dict[str, list[int]] = {"moved": [], "removed": []}
     touched = []
-    for row in list(Link.select().where(Link.contact == other)):
+    for row in list(Link.select().where(getattr(Link, kind) == other)):
         touched.append(row.thread_id)
-        if Link.select().where(Link.thread == row.thread_id, Link.target == f"contact:{keep}").exists():
+        if Link.select().where(Link.thread == row.thread_id, Link.target == f"{kind}:{keep}").exists():
             if row.removed_at is None:
                 Link.update(removed_at=now, removed_by="merge").where(Link.id == row.id).execute()
                 moved["removed"].append(row.id)
         else:
-            Link.update(contact=keep, target=f"contact:{keep}").where(Link.id == row.id).execute()
+            Link.update(**{kind: keep}, target=f"{kind}:{keep}").where(Link.id == row.id).execute()
             moved["moved"].append(row.id)
     _refresh(touched)
     return moved
@@ -481,22 +508,58 @@ def organisations(cursor: str | None = None, limit: int = 50, q: str | None = No
 
 
 def create_organisation(viewer: Viewer, values: Mapping[str, Any]) -> OrganisationView:
-    """A new organisation: name, domains, external_id. Raises BadInput that names the place."""
+    """A new organisation: name, domains, external_id. Raises BadInput that names the place.
+
+    With an external id it takes over the organisation that mail made of one of the domains, as a loaded one does.
+    """
     now = dt.datetime.now(UTC)
     with write():
         _free_external_id(Organisation, values.get("external_id"), None)
-        row = Organisation.create(name=_name(values.get("name")), external_id=values.get("external_id"), created_at=now, updated_at=now)
-        _put_domains(row.id, values.get("domains") or ())
-        _tell("organisation.created", row.id, viewer, now)
-        return _organisation_views([row])[0]
+        name, domains = _name(values.get("name")), _domains(values.get("domains") or ())
+        row = unclaimed_organisation(domains) if values.get("external_id") else None
+        known = row is not None
+        if row is None:
+            row = Organisation.create(name=name, external_id=values.get("external_id"), created_at=now, updated_at=now)
+        else:
+            Organisation.update(name=name, external_id=values["external_id"], updated_at=now).where(Organisation.id == row.id).execute()
+            while (other := unclaimed_organisation(domains)) is not None:
+                absorb_organisation(row.id, other.id, now)
+            records.refresh_chips(Link.organisation == row.id)
+        _put_domains(row.id, [*domains, *_organisation_views([row])[0].domains])
+        _tell("organisation.changed" if known else "organisation.created", row.id, viewer, now)
+        return _organisation_views([_organisation_row(row.id)])[0]
+
+
+def unclaimed_organisation(domains: Sequence[str]) -> Any:
+    """The organisation of the first of these domains that belongs to one without an external id, such as mail makes; None when there is none."""
+    unclaimed = Organisation.external_id.is_null() & Organisation.deleted_at.is_null()
+    held = dict(
+        OrganisationDomain.select(OrganisationDomain.domain, OrganisationDomain.organisation).join(Organisation).where(OrganisationDomain.domain.in_(list(domains)), unclaimed).tuples()
+    )  # fmt: skip
+    first = next((held[domain] for domain in domains if domain in held), None)
+    return None if first is None else Organisation.get_by_id(first)
+
+
+def absorb_organisation(keep: int, other: int, now: dt.datetime) -> None:
+    """Move everything of one organisation to another, inside the caller's transaction; its empty row goes from the pages."""
+    for table in (OrganisationDomain, Contact, Record):
+        table.update(organisation=keep).where(table.organisation == other).execute()
+    _move_links("organisation", keep, other, now)
+    Organisation.update(deleted_at=now).where(Organisation.id == other).execute()
+    Organisation.update(updated_at=now).where(Organisation.id == keep).execute()
+
+
+def _domains(values: Iterable[str]) -> list[str]:
+    written = list(dict.fromkeys(domain_of(value, f"domains.{at}") for at, value in enumerate(values)))
+    if len(written) > MOST_ADDRESSES:
+        raise BadInput("domains", N_("give at most %(number)s domains"), number=MOST_ADDRESSES)
+    return written
 
 
 def _put_domains(organisation_id: int, domains: Iterable[str]) -> None:
-    written = list(dict.fromkeys(domain_of(value, f"domains.{at}") for at, value in enumerate(domains)))
-    if len(written) > MOST_ADDRESSES:
-        raise BadInput("domains", N_("give at most %(number)s domains"), number=MOST_ADDRESSES)
+    """Let the organisation have exactly these domains. Raises BadInput when one is another's."""
     OrganisationDomain.delete().where(OrganisationDomain.organisation == organisation_id).execute()
-    for at, domain in enumerate(written):
+    for at, domain in enumerate(dict.fromkeys(domains)):
         if OrganisationDomain.select().where(OrganisationDomain.domain == domain).exists():
             raise BadInput(f"domains.{at}", N_("%(domain)s belongs to another organisation already"), domain=domain)
         OrganisationDomain.insert(domain=domain, organisation=organisation_id).execute()
@@ -516,7 +579,7 @@ def update_organisation(viewer: Viewer, organisation_id: int, changes: Mapping[s
             _free_external_id(Organisation, changes["external_id"], row.id)
             values["external_id"] = changes["external_id"]
         if changes.get("domains") is not None:
-            _put_domains(row.id, changes["domains"])
+            _put_domains(row.id, _domains(changes["domains"]))
         Organisation.update(**values).where(Organisation.id == row.id).execute()
         records.refresh_chips(Link.organisation == row.id)
         _tell("organisation.changed", row.id, viewer, now)

@@ -13,7 +13,7 @@ from core.store import outbox, plain
 from core.store.company import MEGABYTE, Company, beat
 from core.store.database import intake_db, run_sql, write
 from core.store.fields import to_micros
-from core.store.inbound import put_aside, raw
+from core.store.inbound import raw, settle
 from core.store.models import Attachment, Event, Message, OneTimeLink, Throttle, Undo
 
 PORTION = 200
@@ -60,7 +60,6 @@ def remove(inbound_id: int) -> bool:
     with write():
         found = plain.rows("UPDATE outcome SET state = 'ignored', reason = 'removed' WHERE inbound_id = ? AND state IN ('held', 'ignored') AND size > 0 RETURNING inbound_id", inbound_id)
     if found:
-        put_aside(inbound_id, "removed")
         _forget([inbound_id])
     return bool(found)
 
@@ -83,6 +82,7 @@ def _forget(ids: list[int]) -> int:
             plain.do(f"DELETE FROM trace WHERE inbound_id IN ({plain.marks(gone)})", *gone)
             beat("mail")
     for ident in gone:
+        settle(ident)
         _drop_raw(ident)
     return len(ids)
 
@@ -90,7 +90,6 @@ def _forget(ids: list[int]) -> int:
 def _drop_raw(inbound_id: int) -> None:
     """Remove the bytes, unless another delivery of the same bytes still needs them."""
     with write(intake_db):
-        run_sql(intake_db, "UPDATE inbound SET state = 'ignored', reason = 'expired' WHERE id = ? AND state = 'held'", (inbound_id,))
         digest = run_sql(intake_db, "SELECT sha256 FROM inbound WHERE id = ?", (inbound_id,)).fetchone()
         same = [row[0] for row in run_sql(intake_db, "SELECT id FROM inbound WHERE sha256 = ?", digest or ("",)).fetchall()]
         # One that has not ended, or was sent on its way again, has no outcome; one that has its content has a size.

@@ -49,7 +49,7 @@ def block(domain: str, by: str, now: dt.datetime) -> int:
                 listed.append(ident)
         beat("mail", "settings")
     for inbound_id in listed:
-        inbound.put_aside(inbound_id, "blocked-domain")
+        inbound.settle(inbound_id)
     return len(listed)
 
 

@@ -91,6 +91,7 @@ def add_address() -> Response:
         reps.enter_address(rep.id, address, "alternative", now(), verified_at=None, connected_at=None)
         queued = notices.request_confirmation(rep.id, address, house())
     if queued:
+        house().bell.ring()
         hx.toast(_("A confirmation mail is on its way to %(address)s. The link in it works for a day.", address=address))
     elif notices.relay_configured(house().settings):
         hx.toast(_("The address is entered. It has had its confirmation mails for today; look for one of them, or ask an admin to confirm it."))

@@ -34,7 +34,7 @@ def contact_list(viewer: Viewer, query: shapes.ContactsQuery) -> Any:
     return json.page_of(people.contacts(query.cursor, query.limit, query.q, query.external_id, query.address, query.organisation))
 
 
-@operation("POST", "/contacts", "Enter a contact.", rule="admin", body=shapes.ContactChange, answer=shapes.ContactShape, status=201)
+@operation("POST", "/contacts", "Enter a contact; one with an external_id takes over the contact that mail made of one of its addresses.", rule="admin", body=shapes.ContactChange, answer=shapes.ContactShape, status=201)
 def contact_add(viewer: Viewer, body: shapes.ContactChange) -> Any:
     return json.plain(people.create_contact(viewer, changes_of(body)))
 
@@ -78,7 +78,7 @@ def organisation_list(viewer: Viewer, query: shapes.OrganisationsQuery) -> Any:
     return json.page_of(people.organisations(query.cursor, query.limit, query.q, query.external_id, query.domain))
 
 
-@operation("POST", "/organisations", "Enter an organisation.", rule="admin", body=shapes.OrganisationWanted, answer=shapes.OrganisationShape, status=201)
+@operation("POST", "/organisations", "Enter an organisation; one with an external_id takes over those that mail made of its domains.", rule="admin", body=shapes.OrganisationWanted, answer=shapes.OrganisationShape, status=201)
 def organisation_add(viewer: Viewer, body: shapes.OrganisationWanted) -> Any:
     return json.plain(people.create_organisation(viewer, changes_of(body)))
 

@@ -320,6 +320,7 @@ def _link_for(rep: Rep, text: str) -> Response:
         _note("password-link-made", rep=rep.email)
         send = notices.send_password_link if rep.password_hash else notices.send_invitation
         send(rep.id, house(), link)
+    house().bell.ring()
     session["shown-link"] = {"email": rep.email, "url": link}
     return _saved("settings.people", text)
 

@@ -480,6 +480,6 @@ def headers(message_id: int) -> Response:
 def why(message_id: int) -> Response:
     """The whole trace: what each step found, and why."""
     found = _message(message_id)
-    outcome = outcomes.get(viewer(), found.inbound_id)
+    outcome = outcomes.opened(viewer(), found.inbound_id)
     entries = outcomes.trace(viewer(), found.inbound_id) or []
     return hx.fragment("threads/why.html", message=found, outcome=outcome, entries=entries)

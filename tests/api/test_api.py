@@ -10,7 +10,7 @@ import pytest
 from core import events
 from core.errors import Sentence
 from core.reasons import N_
-from core.store import company, inbound, plugin_states
+from core.store import company, inbound, people, plugin_states
 from core.store.models import Audit, Link, Pulse, RecordHistory, SourceInstance, Throttle
 from tests.api.house import House, opened
 
@@ -389,6 +389,50 @@ def test_contacts_keep_their_addresses_apart_until_they_are_merged(house):
     assert house.eve("DELETE", f"/contacts/{first['id']}").status_code == 204
     is_problem(house.ana("GET", f"/contacts/{first['id']}"), 404)
     assert house.eve("POST", "/contacts", {"addresses": ["bo@cust.example"]}).status_code == 201
+
+
+def test_an_entered_contact_with_an_external_id_takes_over_whom_mail_made(house):
+    """As a loaded one does: the same contact, its mail and its links; one that another program has claimed stays that one's."""
+    made = house.world.contact("bo@cust.example", "bo@cust.example", "b@old.example")
+    other = house.world.contact("", "bo@home.example")
+    mail = house.world.mail(house.ana_rep, contact=made)
+    assert house.ana("POST", f"/threads/{mail.thread_id}/links", {"kind": "contact", "id": made}).status_code == 201
+    is_problem(house.eve("POST", "/contacts", {"name": "Bo", "addresses": ["bo@cust.example"]}), 422, "addresses.0")
+    cust = house.eve("POST", "/organisations", {"name": "Cust Ltd"}).json["id"]
+    taken = house.eve(
+        "POST", "/contacts", {"name": "Bo Berg", "external_id": "c1", "addresses": ["bo@new.example", "BO@cust.example", "bo@home.example"], "organisation": cust}
+    )  # fmt: skip
+    assert taken.status_code == 201
+    assert {name: taken.json[name] for name in ("id", "external_id", "name", "organisation")} == {"id": made, "external_id": "c1", "name": "Bo Berg", "organisation": cust}
+    assert set(taken.json["addresses"]) == {"bo@cust.example", "b@old.example", "bo@home.example", "bo@new.example"}
+    assert house.ana.get(f"/contacts/{other}")["id"] == made
+    assert [link["title"] for link in house.ana.get(f"/threads/{mail.thread_id}")["links"]] == ["Bo Berg"]
+    again = house.eve("POST", "/contacts", {"name": "Bo", "external_id": "c2", "addresses": ["bo@cust.example"]})
+    assert str(made) in is_problem(again, 422, "addresses.0")["detail"]
+    assert house.ana.get("/contacts?external_id=c2")["items"] == []
+
+
+def test_a_contact_that_is_taken_over_keeps_what_the_other_program_does_not_say(house):
+    cust = house.world.organisation("Cust Ltd")
+    made = house.world.contact("Bo", "bo@cust.example", organisation=cust)
+    house.world.contact("Claimed", "di@cust.example")
+    house.eve("POST", "/contacts", {"external_id": "di", "addresses": ["di@cust.example"]})
+    is_problem(house.eve("POST", "/contacts", {"external_id": "c1", "addresses": ["bo@cust.example", "di@cust.example"]}), 422, "addresses.1")
+    taken = house.eve("POST", "/contacts", {"external_id": "c1", "addresses": ["bo@cust.example"]}).json
+    assert (taken["id"], taken["name"], taken["organisation"], taken["external_id"]) == (made, "Bo", cust, "c1")
+
+
+def test_an_entered_organisation_with_an_external_id_takes_over_those_that_mail_made(house):
+    made, other = (people.create_organisation(house.eve_rep, {"name": name, "domains": [name]}).id for name in ("new.example", "new.test"))
+    contact = house.world.contact("Di", "di@new.test", organisation=other)
+    wanted = {"name": "New Ltd", "domains": ["shop.example", "new.example", "new.test"]}
+    is_problem(house.eve("POST", "/organisations", wanted), 422, "domains.1")
+    taken = house.eve("POST", "/organisations", {**wanted, "external_id": "o9"})
+    assert taken.status_code == 201
+    assert (taken.json["id"], taken.json["name"], taken.json["external_id"], set(taken.json["domains"])) == (made, "New Ltd", "o9", set(wanted["domains"]))
+    assert house.ana.get(f"/contacts/{contact}")["organisation"] == made
+    is_problem(house.ana("GET", f"/organisations/{other}"), 404)
+    is_problem(house.eve("POST", "/organisations", {"name": "Other", "external_id": "o10", "domains": ["new.test"]}), 422, "domains.0")
 
 
 def test_free_mail_stands_for_no_organisation(house):

@@ -37,12 +37,22 @@ def test_a_rep_sees_what_is_theirs_and_what_is_shared(company):
     assert ids(eve, strangers=True) == [stranger]
     assert ids(eve, state="held", strangers=False) == [held]
     assert ids(eve, reason="unknown-sender") == [stranger]
-    assert [view.subject for view in outcomes.page(eve).items if view.id == private.inbound_id] == [""]
+    for viewer, subject, sent_to in ((eve, "", []), (ana, "secret", ["acme@drop.example"])):
+        listed = [view for view in outcomes.page(viewer).items if view.id == private.inbound_id]
+        found = outcomes.find(viewer, sender=ana.email)
+        alone = outcomes.get(viewer, private.inbound_id)
+        for view in (*listed, *(one for one in found if one.id == private.inbound_id), alone, *outcomes.views(viewer, [private.inbound_id]).values()):
+            assert (view.subject, view.rcpt_to, view.sender, view.state) == (subject, sent_to, ana.email, "logged")
+    assert outcomes.get(eve, held).rcpt_to == outcomes.get(eve, stranger).rcpt_to == outcomes.get(eve, shared.inbound_id).rcpt_to == ["acme@drop.example"]
     assert outcomes.get(bo, private.inbound_id) is None
     assert outcomes.raw(bo, held) is None
     assert outcomes.trace(bo, held) is None
     assert outcomes.raw(ana, held).startswith(b"From:")
+    assert outcomes.opened(bo, private.inbound_id) is None
+    assert outcomes.opened(eve, waiting).state == "received"
     assert not Audit.select().where(Audit.act == "thread-opened").exists()
+    assert (outcomes.opened(eve, private.inbound_id).subject, outcomes.opened(eve, private.inbound_id).rcpt_to) == ("secret", ["acme@drop.example"])
+    assert [view.who for view in threads.conversation(ana, private.thread_id).openings] == [eve.email]
     assert outcomes.raw(eve, private.inbound_id) is not None
     assert [view.who for view in threads.conversation(ana, private.thread_id).openings] == [eve.email]
     assert outcomes.waiting_number(eve) == 1

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from core.store import inbound, links, outcomes, people, records, removals, threads, undo
+from core.store import inbound, links, outcomes, people, records, removals, retention, threads, undo
 from core.store.company import change_company
 from core.store.database import connected
 from core.store.models import Audit, Inbound, Link, Organisation, Outcome, Participant, Record, RecordContact, Thread
@@ -214,6 +214,16 @@ def test_a_mail_that_was_put_aside_waits_again(company):
     assert at_once(eve, token).count("put-aside") == 1
     assert ends(mail) == before
     assert outcomes.get(eve, mail).params == {"address": "x@stranger.example"}
+
+
+def test_a_mail_whose_content_was_removed_after_it_was_put_aside_stays_removed(company):
+    world, _ana = company
+    eve = world.rep("eve", "admin")
+    mail = world.inbound(None, "held", "unknown-sender", size=20)
+    token = outcomes.put_aside(eve, mail, "Eve")
+    assert retention.remove(mail)
+    assert undo.take_back(eve, token) is None
+    assert ends(mail) == ("ignored", "removed", "ignored", "removed")
 
 
 def test_a_mail_that_was_released_after_it_was_put_aside_is_left_alone(company):

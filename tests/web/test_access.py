@@ -138,6 +138,14 @@ def test_an_admins_opening_of_private_mail_is_shown_to_its_owner(world: World, m
     assert "Cleo Park (admin) opened it" in world.client("ana").get(f"/threads/{mail.asked}").text
 
 
+def test_an_admin_who_opened_private_mail_sees_where_it_was_sent(world: World, mail: SimpleNamespace) -> None:
+    admin = world.client("cleo")
+    why = f"/messages/{mail.message}/why"
+    assert admin.get(why).status_code == 404
+    assert world.post(admin, f"/threads/{mail.thread}/open").status_code == 303
+    assert "<dt>Sent to</dt><dd>chairs@drop.example</dd>" in admin.get(why).text
+
+
 def test_only_local_paths_follow_a_sign_in() -> None:
     assert access.is_local_path("/threads/7?tab=all")
     for elsewhere in ("//evil.example", "https://evil.example", "/\\evil.example", "\\\\evil.example", "javascript:alert(1)", "", "/a\r\nSet-Cookie: x", "/\t/evil.example"):

@@ -14,7 +14,7 @@ from core import events
 from core.store import strangers
 from core.store.company import company
 from core.store.database import connected
-from core.store.models import Link, Outcome, SenderAddress, SourceInstance, Thread
+from core.store.models import Link, Notice, Outcome, SenderAddress, SourceInstance, Thread
 from core.store.threads import set_sharing
 from tests.web.world import World
 
@@ -434,6 +434,20 @@ def test_asking_for_a_password_is_the_same_work_for_an_account_and_for_nobody(wo
         other_page, other_statements = work_for("nobody" + email)
         assert statements == other_statements
         assert re.sub(r'content="[^"]*"|value="[^"]*"|nonce="[^"]*"|\{[^}]*\}', "", page) == re.sub(r'content="[^"]*"|value="[^"]*"|nonce="[^"]*"|\{[^}]*\}', "", other_page).replace("nobody", "")
+
+
+def test_a_page_that_mails_somebody_wakes_the_worker(world: World, mail: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the mail goes out at once; what is not queued yet when the worker looks would wait for its next sweep."""
+    settings = world.house.settings.model_copy(update={"relay_url": "smtp://127.0.0.1:9"})
+    monkeypatch.setitem(world.app.extensions, "dropcopy", replace(world.house, settings=settings))
+    waiting: list[int] = []
+    monkeypatch.setattr(world.house.bell, "ring", lambda: waiting.append(Notice.select().count()))
+    with connected():
+        Notice.delete().execute()
+    world.post(world.client("ana"), "/account/addresses", address="ana@lake.example")
+    world.post(world.client("cleo"), "/settings/people", name="Eli", email="eli@sales.example", role="member")
+    world.post(world.client(), "/forgotten", email="ben@sales.example")
+    assert waiting == [1, 2, 3]
 
 
 def test_an_admin_trusts_the_sender_of_a_mail_that_nobody_knew(world: World, mail: SimpleNamespace) -> None:
