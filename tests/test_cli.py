@@ -447,6 +447,17 @@ def test_one_file_is_explained_with_the_envelope_from_the_options(sold: Shell) -
     assert (result["id"], result["sender"]["address"]) == (str(sold.folder / "one.eml"), "ana@sales.example")
 
 
+@pytest.mark.parametrize("options", [[], ["--mail-from", "ana@sales.example"], ["--mail-from", "ana@sales.example", "--helo", "mail.sales.example"]])
+def test_a_mail_that_is_explained_without_a_client_address_says_so(sold: Shell, options: list[str]) -> None:
+    (sold.folder / "one.eml").write_bytes(make_mail())
+    judged = sold.json("explain", str(sold.folder / "one.eml"), "--rcpt", "acme@drop.example", *options)["authentication"]
+    assert (judged["decision"], judged["reason"]) == ("hold", "auth-client-not-given")
+    assert "SPF was not looked at" in judged["sentence"]
+    fetched = sold.json("explain", str(sold.folder / "one.eml"), "--rcpt", "acme@drop.example", "--source", "imap")
+    assert fetched["authentication"]["reason"] == "auth-mailbox-unproved"
+    assert "--client-ip" in next(step["remedy"] for step in sold.json("explain", str(sold.folder / "one.eml"))["trace"] if step["reason"] == "auth-client-not-given")
+
+
 def test_explain_without_a_file_or_with_a_missing_one_is_one_sentence(shell: Shell) -> None:
     assert "name a mail file" in shell.refused("explain")
     assert "no such file" in shell.refused("explain", str(shell.folder / "no.eml"))

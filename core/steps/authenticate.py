@@ -265,9 +265,10 @@ def _held(case: _Case) -> Judgement:
             )
         if check.reason == "trusted-without-domain":
             return case.verdict("hold", "auth-verdict-without-domain", by=check.by)
+    spf_left_out = any(check.reason == "spf-not-checked" for check in case.checks)
     if case.from_mailbox:
-        return case.verdict("hold", "auth-mailbox-unproved")
-    if any(check.reason == "spf-not-checked" for check in case.checks) and case.envelope.source in ("smtp", "lmtp"):
+        return case.verdict("hold", "auth-client-not-given" if case.envelope.source == "explain" and spf_left_out else "auth-mailbox-unproved")
+    if spf_left_out and case.envelope.source in ("smtp", "lmtp"):
         return case.verdict("hold", "auth-relay-unreadable")
     if case.spf_known and all(check.result == "none" for check in case.checks):
         return case.verdict("hold", "auth-nothing-published")
