@@ -7,7 +7,7 @@ from typing import Any
 from core import explain
 from core.house import House
 from core.reasons import sentence
-from core.store import disk, inbound, leases, migrate, plugin_states
+from core.store import disk, inbound, leases, migrate, outcomes, plugin_states
 from core.store.models import Outcome, SourceInstance
 
 
@@ -98,14 +98,15 @@ def find(house: House, message_id: str, sender: str, subject: str) -> list[dict[
     query = Outcome.select().order_by(Outcome.inbound_id.desc()).limit(20)
     if message_id:
         query = query.where(Outcome.message_id == message_id.strip().strip("<>"))
-    if sender:
-        query = query.where(Outcome.sender == sender.strip().lower())
     if subject:
         query = query.where(Outcome.subject.contains(subject.strip()[:200]))
+    rows = list(query.where(Outcome.sender == sender.strip().lower()) if sender else query)
+    if sender and not rows:
+        rows = list(query.where(outcomes.sender_holds(sender)))
     return [
         {
             "id": row.inbound_id, "received_at": explain.moment(row.received_at), "state": row.state, "reason": row.reason,
             "sentence": sentence(row.reason, row.params), "subject": row.subject, "sender": row.sender, "thread_id": row.thread_id,
         }
-        for row in query
+        for row in rows
     ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from pathlib import Path
 from typing import Any
@@ -244,6 +245,18 @@ def test_the_files_of_the_data_folder_are_for_this_user_alone(shell: Shell) -> N
 def test_find_wants_something_to_find(shell: Shell) -> None:
     assert "give --message-id" in shell.refused("find")
     assert "No mail like this" in shell.run("find", "--subject", "x").stdout
+
+
+def test_find_takes_an_address_or_a_part_of_one(sold: Shell) -> None:
+    with connected():
+        for ident, sender in enumerate(("ana@sales.example", "susana@sales.example"), 1):
+            Outcome.insert(
+                inbound_id=ident, state="held", reason="auth-nothing-published", params={}, received_at=dt.datetime(2026, 11, 20, tzinfo=dt.UTC),
+                decided_at=dt.datetime(2026, 11, 20, tzinfo=dt.UTC), sender=sender,
+            ).execute()  # fmt: skip
+    assert [row["id"] for row in sold.json("find", "--sender", "ANA@sales.example", "--json")] == [1]
+    assert [row["id"] for row in sold.json("find", "--sender", "sales.exam", "--json")] == [2, 1]
+    assert sold.json("find", "--sender", "ana_sales", "--json") == []
 
 
 # --- explain ------------------------------------------------------------------------------------------------------
