@@ -10,7 +10,7 @@ from selectolax.lexbor import LexborHTMLParser as HTMLParser
 from core.store import retention
 from core.store.company import MEGABYTE, Company, change_company, company, forget_cache
 from core.store.database import connected
-from core.store.models import ApiToken, Rep, Setting
+from core.store.models import ApiToken, DropAddress, Rep, Setting
 from tests.web.test_set_up_form import GOOD
 from tests.web.world import World
 
@@ -62,6 +62,25 @@ def test_a_preset_names_the_options_that_differ_and_no_others(world: World) -> N
     assert "The most recent open records of each contact (How many: 7; Recent means: Updated)" in shown
     world.post(admin, "/settings/preset/pipedrive")
     assert "Nothing: the settings stand like that already." in admin.get("/settings/preset/pipedrive").text
+
+
+def test_records_have_their_new_addresses_when_the_settings_are_saved_and_looking_at_them_writes_nothing(world: World) -> None:
+    def rows() -> list[tuple[object, ...]]:
+        with connected():
+            return list(DropAddress.select().order_by(DropAddress.id).tuples())
+
+    admin, ana = world.client("cleo"), world.client("ana")
+    form = {"name": "Chairs Ltd", "slug": "chairs", "mail_domain": "drop.example", "grace_days": "90"}
+    assert "@drop.example" in ana.get(f"/deals/{world.chairs}").text
+    assert world.post(admin, "/settings", **{**form, "mail_domain": "mail.example"}).status_code == 303
+    before = rows()
+    shown = ana.get(f"/deals/{world.chairs}").text
+    assert "@mail.example" in shown
+    assert "@drop.example" not in shown
+    for path in ("/deals", f"/deals/{world.lamps}", "/inbox", f"/contacts/{world.bo}"):
+        assert ana.get(path).status_code == 200
+    assert rows() == before
+    assert world.post(admin, "/settings", **form).status_code == 303
 
 
 def test_a_page_behind_a_section_marks_that_section(world: World) -> None:
