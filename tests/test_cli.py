@@ -202,6 +202,12 @@ def test_status_holds_the_counts(shell: Shell) -> None:
     assert "Accepted 0" in shell.run("status").stdout
 
 
+def test_status_says_that_nothing_listens_while_nothing_runs(shell: Shell) -> None:
+    (source,) = shell.json("status", "--json")["sources"]
+    assert (source["kind"], source["listens"], source["listening"]) == ("smtp", "127.0.0.1:8025", False)
+    assert "Source smtp (smtp): no running process listens on 127.0.0.1:8025." in shell.run("status").stdout
+
+
 def test_reset_password_prints_a_link(sold: Shell) -> None:
     link = sold.run("reset-password", "ana@sales.example").stdout.strip()
     assert link.startswith("https://crm.sales.example/reset/")
