@@ -48,7 +48,7 @@ class Policy:
 
     strict_dkim: bool = False
     strict_spf: bool = False
-    enforced: bool = False  # p=quarantine or p=reject
+    enforced: bool = False  # p=quarantine or p=reject, and not as a trial only
     unknown: bool = False  # the DNS did not tell
 
 
@@ -103,7 +103,13 @@ def read_policy(sender: str, dns: Dns) -> Policy:
     except DnsTrouble:
         return Policy(unknown=True)
     asked = tags.get("sp", tags.get("p", "none")) if inherited else tags.get("p", "none")
-    return Policy(tags.get("adkim") == "s", tags.get("aspf") == "s", asked in ("quarantine", "reject"))
+    enforced = asked == "reject" or (asked == "quarantine" and not _only_tried_out(tags))
+    return Policy(tags.get("adkim") == "s", tags.get("aspf") == "s", enforced)
+
+
+def _only_tried_out(tags: Mapping[str, str]) -> bool:
+    """One policy lower is asked for: quarantine in place of reject, nothing in place of quarantine (RFC 9989 t=y, RFC 7489 6.6.4 pct=0)."""
+    return tags.get("t") == "y" or re.fullmatch("0+", tags.get("pct", "")) is not None
 
 
 def _record(dns: Dns, domain: str) -> dict[str, str]:
