@@ -359,7 +359,7 @@ def deliver(url: str, token_file: Path) -> None:
 
 @main.command()
 @click.option("--message-id", default="", help="Its Message-ID.")
-@click.option("--sender", default="", help="Who sent it.")
+@click.option("--sender", default="", help="Who sent it: an address or a part of one.")
 @click.option("--subject", default="", help="Words of its subject.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def find(message_id: str, sender: str, subject: str, as_json: bool) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 from core import explain
 from core.house import House
 from core.reasons import sentence
-from core.store import disk, inbound, leases, migrate, plugin_states
+from core.sources import BUILT_IN
+from core.store import disk, inbound, leases, migrate, outcomes, plugin_states
 from core.store.models import Outcome, SourceInstance
 
 
@@ -45,13 +46,15 @@ def readiness(house: House) -> dict[str, str]:
     return {"database": "", "disk": writing, "tables": tables, "workers": workers, "queue": "The queue does not answer; mail is filed up to half a minute later." if house.bell.trouble(house.settings) else ""}
 
 
+def _machine_way_in(kind: str, address: str, *, listening: bool) -> dict[str, Any]:
+    return {"name": kind, "kind": kind, "enabled": True, "listens": address, "listening": listening, "last_error": ""}
+
+
 def _sources(house: House) -> list[dict[str, Any]]:
-    settings = house.settings
-    rows: list[dict[str, Any]] = [
-        {"name": name, "kind": name, "enabled": True, "listens": getattr(settings, name), "last_error": ""}
-        for name in ("smtp", "lmtp")
-        if getattr(settings, name)
-    ]
+    rows = [_machine_way_in(kind, address, listening=True) for kind, address in leases.listening(house.now())]
+    found = {row["kind"] for row in rows}
+    wanted = {name: getattr(house.settings, name) for name in BUILT_IN if name not in found}
+    rows += [_machine_way_in(kind, address, listening=False) for kind, address in wanted.items() if address]
     for row in SourceInstance.select().order_by(SourceInstance.id):
         rows.append(
             {
@@ -84,7 +87,10 @@ def in_words(result: dict[str, Any]) -> str:
     if result["cannot_write"]:
         lines.append(CANNOT_WRITE)
     for source in result["sources"]:
-        state = "listens on " + source["listens"] if source.get("listens") else "on" if source["enabled"] else "paused"
+        if source.get("listens"):
+            state = f"{'listens' if source['listening'] else 'no running process listens'} on {source['listens']}"
+        else:
+            state = "on" if source["enabled"] else "paused"
         lines.append(f"Source {source['name']} ({source['kind']}): {state}. {source['last_error']}".rstrip())
     lines += [f"Plugin {plugin['name']}: {plugin['last_error']}" for plugin in result["plugins"]]
     if "check" in result:
@@ -98,14 +104,15 @@ def find(house: House, message_id: str, sender: str, subject: str) -> list[dict[
     query = Outcome.select().order_by(Outcome.inbound_id.desc()).limit(20)
     if message_id:
         query = query.where(Outcome.message_id == message_id.strip().strip("<>"))
-    if sender:
-        query = query.where(Outcome.sender == sender.strip().lower())
     if subject:
         query = query.where(Outcome.subject.contains(subject.strip()[:200]))
+    rows = list(query.where(Outcome.sender == sender.strip().lower()) if sender else query)
+    if sender and not rows:
+        rows = list(query.where(outcomes.sender_holds(sender)))
     return [
         {
             "id": row.inbound_id, "received_at": explain.moment(row.received_at), "state": row.state, "reason": row.reason,
             "sentence": sentence(row.reason, row.params), "subject": row.subject, "sender": row.sender, "thread_id": row.thread_id,
         }
-        for row in query
+        for row in rows
     ]  # fmt: skip

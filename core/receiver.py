@@ -34,6 +34,7 @@ LEASE_SECONDS = 30.0
 STOP_SECONDS = 30.0
 RESTART_SECONDS = 5.0
 OPENING_SECONDS = 30.0
+SAY_SECONDS = 10.0  # between two signs of where this process listens; each counts for LEASE_SECONDS
 
 
 @dataclass
@@ -55,6 +56,7 @@ class Receiver:
         self._stopping = threading.Event()
         self._fixed: dict[str, _Running] = {}
         self._instances: dict[int, _Running] = {}
+        self._said: tuple[float, dict[str, str]] = (0.0, {})  # when it was said where we listen, and what
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._watcher = threading.Thread(target=self._watch, name="sources", daemon=True)
         self.contexts: dict[str, SourceContext] = {}
@@ -100,6 +102,16 @@ class Receiver:
             values |= {"tls_cert": str(settings.smtp_cert), "tls_key": str(settings.smtp_key)}
         return sources.check_settings(source, values)
 
+    def _say_where(self) -> None:
+        """For whoever asks after the ways in: the settings of a process that asks may be other ones."""
+        open_now = {name: address for name, one in self._fixed.items() if (address := _listens_at(one))}
+        at, said = self._said
+        if open_now == said and time.monotonic() - at < SAY_SECONDS:
+            return
+        self._said = (time.monotonic(), open_now)
+        for name, address in open_now.items():
+            leases.receiver_listens(name, address, self._holder, self._house.now(), LEASE_SECONDS)
+
     # --- instances ---
 
     def _watch(self) -> None:
@@ -107,6 +119,7 @@ class Receiver:
             try:
                 with connected():
                     self._look()  # also when nothing changed: another machine's lease may have run out
+                    self._say_where()
             except Exception:
                 log.exception("the sources could not be looked at; it is tried again")
             self._stopping.wait(LOOK_SECONDS)
@@ -197,6 +210,7 @@ class Receiver:
             for ident, one in self._instances.items():
                 sources.note_last(ident, one.context)
                 leases.drop(f"source:{ident}", self._holder)
+            leases.receiver_left(self._holder)
         self._house.intake.close()
 
 
@@ -206,6 +220,15 @@ def _sentence(name: str, address: str, error: Exception) -> str:
     number = getattr(error, "errno", None) or 0
     why = os.strerror(number) if number > 0 else str(error)  # asyncio hides the cause in a sentence of its own
     return f"DROPCOPY_{name.upper()} names {address}, where nothing can listen: {why}. Choose another port."
+
+
+def _listens_at(running: _Running) -> str:
+    """The address with the port that it was given; "" when it does not listen."""
+    port = running.context.state.get("port")
+    if port is None or not running.thread.is_alive():
+        return ""
+    host, _ = split_address(running.stamp)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _stamp(row: SourceInstance) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,12 @@ def test_status_holds_the_counts(shell: Shell) -> None:
     assert "Accepted 0" in shell.run("status").stdout
 
 
+def test_status_says_that_nothing_listens_while_nothing_runs(shell: Shell) -> None:
+    (source,) = shell.json("status", "--json")["sources"]
+    assert (source["kind"], source["listens"], source["listening"]) == ("smtp", "127.0.0.1:8025", False)
+    assert "Source smtp (smtp): no running process listens on 127.0.0.1:8025." in shell.run("status").stdout
+
+
 def test_reset_password_prints_a_link(sold: Shell) -> None:
     link = sold.run("reset-password", "ana@sales.example").stdout.strip()
     assert link.startswith("https://crm.sales.example/reset/")
@@ -244,6 +251,18 @@ def test_the_files_of_the_data_folder_are_for_this_user_alone(shell: Shell) -> N
 def test_find_wants_something_to_find(shell: Shell) -> None:
     assert "give --message-id" in shell.refused("find")
     assert "No mail like this" in shell.run("find", "--subject", "x").stdout
+
+
+def test_find_takes_an_address_or_a_part_of_one(sold: Shell) -> None:
+    with connected():
+        for ident, sender in enumerate(("ana@sales.example", "susana@sales.example"), 1):
+            Outcome.insert(
+                inbound_id=ident, state="held", reason="auth-nothing-published", params={}, received_at=dt.datetime(2026, 11, 20, tzinfo=dt.UTC),
+                decided_at=dt.datetime(2026, 11, 20, tzinfo=dt.UTC), sender=sender,
+            ).execute()  # fmt: skip
+    assert [row["id"] for row in sold.json("find", "--sender", "ANA@sales.example", "--json")] == [1]
+    assert [row["id"] for row in sold.json("find", "--sender", "sales.exam", "--json")] == [2, 1]
+    assert sold.json("find", "--sender", "ana_sales", "--json") == []
 
 
 # --- explain ------------------------------------------------------------------------------------------------------
@@ -445,6 +464,17 @@ def test_one_file_is_explained_with_the_envelope_from_the_options(sold: Shell) -
     (sold.folder / "one.eml").write_bytes(make_mail())
     result = sold.json("explain", str(sold.folder / "one.eml"), "--mail-from", "ana@sales.example", "--rcpt", "acme@drop.example", "--source", "imap")
     assert (result["id"], result["sender"]["address"]) == (str(sold.folder / "one.eml"), "ana@sales.example")
+
+
+@pytest.mark.parametrize("options", [[], ["--mail-from", "ana@sales.example"], ["--mail-from", "ana@sales.example", "--helo", "mail.sales.example"]])
+def test_a_mail_that_is_explained_without_a_client_address_says_so(sold: Shell, options: list[str]) -> None:
+    (sold.folder / "one.eml").write_bytes(make_mail())
+    judged = sold.json("explain", str(sold.folder / "one.eml"), "--rcpt", "acme@drop.example", *options)["authentication"]
+    assert (judged["decision"], judged["reason"]) == ("hold", "auth-client-not-given")
+    assert "SPF was not looked at" in judged["sentence"]
+    fetched = sold.json("explain", str(sold.folder / "one.eml"), "--rcpt", "acme@drop.example", "--source", "imap")
+    assert fetched["authentication"]["reason"] == "auth-mailbox-unproved"
+    assert "--client-ip" in next(step["remedy"] for step in sold.json("explain", str(sold.folder / "one.eml"))["trace"] if step["reason"] == "auth-client-not-given")
 
 
 def test_explain_without_a_file_or_with_a_missing_one_is_one_sentence(shell: Shell) -> None:

@@ -133,15 +133,18 @@ def test_a_new_domain_changes_the_address_of_each_record_and_keeps_the_old_one_f
     before = drops.record_addresses([seen, other], any_store.seal)
     assert set(before) == {seen, other}
     company_settings.change_company({"mail_domain": "mail.example"})
-    company_settings.forget_cache()
-    later = any_store.now + dt.timedelta(days=200)
-    after = drops.record_address(seen, any_store.seal, later)
-    assert after.endswith("@mail.example")
-    assert drops.record_address(seen, any_store.seal, later) == after, "only once"
-    assert drops.record_addresses([seen, other], any_store.seal) == {seen: after}
-    assert [drops.find(before[ident], any_store.seal, later).record_id for ident in (seen, other)] == [seen, other]
-    assert drops.find(before[seen], any_store.seal, later + dt.timedelta(days=91)) is None
-    assert drops.find(before[other], any_store.seal, later + dt.timedelta(days=91)) is not None, "nobody has seen a new one yet"
+    changed = any_store.now + dt.timedelta(days=200)
+    drops.enter_universal(any_store.seal, changed)
+    after = drops.record_addresses([seen, other], any_store.seal)
+    assert len({*after.values(), *before.values()}) == 4
+    assert all(address.endswith("@mail.example") for address in after.values())
+    assert drops.record_address(seen, any_store.seal, changed) == after[seen]
+    drops.enter_universal(any_store.seal, changed)  # saved once more as it stands
+    assert drops.record_addresses([seen, other], any_store.seal) == after
+    for days, living in ((0, [*before.values(), *after.values()]), (89, [*before.values(), *after.values()]), (91, [*after.values()])):
+        found = drops.among([*before.values(), *after.values()], any_store.seal, changed + dt.timedelta(days=days))
+        assert [drop.address for drop in found] == living
+    assert [drops.find(before[ident], any_store.seal, changed).record_id for ident in (seen, other)] == [seen, other]
 
 
 def test_a_stored_setting_that_cannot_be_meant_any_more_has_its_default_and_stops_nothing(any_store: World, caplog: pytest.LogCaptureFixture) -> None:

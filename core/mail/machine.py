@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import re
 
+from core.mail.charsets import decode
 from core.mail.headers import Head
-from core.mail.tree import Part
+from core.mail.html import html_to_text
+from core.mail.tree import Part, decoded
 from core.types import Identity
 
 _SYSTEM = frozenset(("mailer-daemon", "postmaster", "mail-daemon", "mailerdaemon"))
 _WORD = re.compile(rb"[a-z0-9-]+")
+_WRAPPERS = ("multipart/mixed", "multipart/signed")
+_MAX_WRAPPED = 2
+_MAX_BLANK = 500  # bytes of a part that may be a text without a word
 _REPORTS = {"delivery-status": "bounce", "disposition-notification": "report", "feedback-report": "report", "tlsrpt": "report"}
 
 
-def machine_kind(head: Head, root: Part | None, identity: Identity) -> str:
-    """ "", "bounce", "report", "auto-reply", "auto-generated", "list" or "bulk": the strongest that applies."""
-    return _report(head, root, identity) or _automatic(head) or _many(head)
+def machine_kind(raw: bytes, head: Head, root: Part | None, identity: Identity) -> str:
+    """ "", "bounce", "report", "auto-reply", "auto-generated", "list" or "bulk": the strongest that applies.
+
+    `head` and `root` are offsets into `raw`.
+    """
+    return _report(head, root and _unwrapped(raw, root), identity) or _automatic(head) or _many(head)
 
 
 def _first_word(head: Head, name: str) -> str:
@@ -39,6 +47,31 @@ def _report(head: Head, root: Part | None, identity: Identity) -> str:
     if _null_return_path(head) and _is_system(head, identity):
         return "bounce"
     return ""
+
+
+def _unwrapped(raw: bytes, root: Part) -> Part:
+    """The report that a gateway or a mailing list wrapped to sign it or to add its lines below; the root itself when there is none.
+
+    A person who passes a report on writes above it or attaches it as a mail: then it is not the first thing in the mail.
+    """
+    part = root
+    for _ in range(_MAX_WRAPPED):
+        if part.content_type not in _WRAPPERS:
+            break
+        first = next((child for child in part.children[:20] if not _is_blank(raw, child)), None)
+        if first is None:
+            break
+        part = first
+    return part if part.content_type == "multipart/report" else root
+
+
+def _is_blank(raw: bytes, part: Part) -> bool:
+    """True for a text in which nothing is written."""
+    if part.content_type not in ("text/plain", "text/html") or not part.leaf() or part.end - part.start > _MAX_BLANK:
+        return False
+    data, _ = decoded(raw, part)
+    text = decode(data, (part.params.raw("charset") or b"").decode("latin-1"))[0]
+    return not (html_to_text(text) if part.content_type == "text/html" else text).strip()
 
 
 def _by_children(root: Part) -> str:

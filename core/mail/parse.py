@@ -92,10 +92,10 @@ def _read(raw: bytes, start: int, end: int, budget: Budget, depth: int) -> Email
     else:
         content.read(root)
         defects += content.defects
-    return _email(head, root, content, defects)
+    return _email(raw, head, root, content, defects)
 
 
-def _email(head: Head, root: Part | None, content: _Content, defects: list[str]) -> Email:
+def _email(raw: bytes, head: Head, root: Part | None, content: _Content, defects: list[str]) -> Email:
     identity = identity_of(head)
     to, cc, reply_to = (_people(head, name, defects) for name in ("to", "cc", "reply-to"))
     message_id, known_ids = _ids(head)
@@ -113,7 +113,7 @@ def _email(head: Head, root: Part | None, content: _Content, defects: list[str])
         text=content.text,
         html=content.html,
         attachments=tuple(content.attachments),
-        machine=machine_kind(head, root, identity),
+        machine=machine_kind(raw, head, root, identity),
         loop=is_loop(head),
         thread_index=_thread_index(head),
         headers=tuple((name[:100], decode_header(value[:10_000])[:MAX_HEADER_TEXT]) for name, value in head.fields[:MAX_HEADERS]),

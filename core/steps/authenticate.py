@@ -48,7 +48,7 @@ class Policy:
 
     strict_dkim: bool = False
     strict_spf: bool = False
-    enforced: bool = False  # p=quarantine or p=reject
+    enforced: bool = False  # p=quarantine or p=reject, and not as a trial only
     unknown: bool = False  # the DNS did not tell
 
 
@@ -103,7 +103,13 @@ def read_policy(sender: str, dns: Dns) -> Policy:
     except DnsTrouble:
         return Policy(unknown=True)
     asked = tags.get("sp", tags.get("p", "none")) if inherited else tags.get("p", "none")
-    return Policy(tags.get("adkim") == "s", tags.get("aspf") == "s", asked in ("quarantine", "reject"))
+    enforced = asked == "reject" or (asked == "quarantine" and not _only_tried_out(tags))
+    return Policy(tags.get("adkim") == "s", tags.get("aspf") == "s", enforced)
+
+
+def _only_tried_out(tags: Mapping[str, str]) -> bool:
+    """One policy lower is asked for: quarantine in place of reject, nothing in place of quarantine (RFC 9989 t=y, RFC 7489 6.6.4 pct=0)."""
+    return tags.get("t") == "y" or re.fullmatch("0+", tags.get("pct", "")) is not None
 
 
 def _record(dns: Dns, domain: str) -> dict[str, str]:
@@ -265,9 +271,10 @@ def _held(case: _Case) -> Judgement:
             )
         if check.reason == "trusted-without-domain":
             return case.verdict("hold", "auth-verdict-without-domain", by=check.by)
+    spf_left_out = any(check.reason == "spf-not-checked" for check in case.checks)
     if case.from_mailbox:
-        return case.verdict("hold", "auth-mailbox-unproved")
-    if any(check.reason == "spf-not-checked" for check in case.checks) and case.envelope.source in ("smtp", "lmtp"):
+        return case.verdict("hold", "auth-client-not-given" if case.envelope.source == "explain" and spf_left_out else "auth-mailbox-unproved")
+    if spf_left_out and case.envelope.source in ("smtp", "lmtp"):
         return case.verdict("hold", "auth-relay-unreadable")
     if case.spf_known and all(check.result == "none" for check in case.checks):
         return case.verdict("hold", "auth-nothing-published")

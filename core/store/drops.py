@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from string import Formatter
 
 from core.errors import BadInput
@@ -19,6 +19,7 @@ from core.types import Drop
 
 MOST_LOOKED_UP = 600  # addresses of one mail
 _GAPS = ("slug", "domain", "token", "mailbox")
+_PORTION = 500  # rows of one statement
 _GAP = "0token0"  # letters that every template takes
 
 
@@ -71,7 +72,7 @@ def _retire(kind: str, keep: str, until: dt.datetime, now: dt.datetime, record_i
 
 
 def enter_universal(seal: Seal, now: dt.datetime) -> None:
-    """Enter the two universal addresses as the settings make them; the ones before go on working for the grace period."""
+    """Enter the universal addresses and those of records as the settings make them; the ones before go on working for the grace period."""
     settings = company()
     until = now + dt.timedelta(days=settings.grace_days)
     bcc, forward = universal(settings)
@@ -82,6 +83,7 @@ def enter_universal(seal: Seal, now: dt.datetime) -> None:
         for address, kind in ((bcc, "bcc"), (forward, "forward")):
             _enter(address, kind, seal, now)
             _retire(kind, seal.lookup(address), until, now)
+        _renew_records(seal, until, now)
         beat("settings")
 
 
@@ -152,47 +154,52 @@ def universal_rows(seal: Seal) -> list[dict[str, object]]:
 
 
 def record_address(record_id: int, seal: Seal, now: dt.datetime) -> str:
-    """The unguessable address of a record, as the settings have it now; made when it has none yet.
+    """The unguessable address of a record; made when it has none yet."""
+    return _known_address(record_id, seal) or _first_address(record_id, seal, now)
 
-    After a change of the domain or the template it is a new one, and the one before works for the grace period from here on:
-    until somebody sees the new one, people can only use the old.
-    """
-    known = _address_of_today(record_id, seal)
-    if known is not None:
-        return known
+
+def _known_address(record_id: int, seal: Seal) -> str:
+    row = _living_of(record_id)
+    return "" if row is None else seal.open(row.sealed)
+
+
+def _first_address(record_id: int, seal: Seal, now: dt.datetime) -> str:
     with write():  # others may have looked at the same moment: all of them see one address
         hold("record", record_id)
-        return _address_of_today(record_id, seal) or rotate(record_id, seal, now)
-
-
-def _address_of_today(record_id: int, seal: Seal) -> str | None:
-    row = _living_of(record_id)
-    address = "" if row is None else seal.open(row.sealed)
-    return address if address and _of_today(address, company()) else None
-
-
-def _of_today(address: str, settings: Company) -> bool:
-    """True when the template of today makes such an address."""
-    before, _, after = _write_out("record_template", settings, _GAP).partition(_GAP)
-    return address.startswith(before) and address.endswith(after)
+        return _known_address(record_id, seal) or rotate(record_id, seal, now)
 
 
 def give_addresses(seal: Seal, now: dt.datetime) -> None:
     """Make an address for each record that has none yet, so that looking at it writes nothing."""
-    settings = company()
     with write():
         lacking = rows("SELECT r.id FROM record r WHERE NOT EXISTS (SELECT 1 FROM drop_address d WHERE d.record_id = r.id AND d.retired_at IS NULL)")
-        made = [(record_id, _write_out("record_template", settings, fresh_token())) for (record_id,) in lacking]
-        values = [("record", seal.lookup(address), seal.close(address), record_id, now) for record_id, address in made]
-        insert_many("drop_address", ("kind", "lookup", "sealed", "record_id", "created_at"), values)
+        _enter_fresh([record_id for (record_id,) in lacking], seal, now)
+
+
+def _renew_records(seal: Seal, until: dt.datetime, now: dt.datetime) -> None:
+    """A new address for each record whose present one the settings would not make; that one works until then. Inside the caller's transaction."""
+    before, _, after = _write_out("record_template", company(), _GAP).partition(_GAP)
+    living = rows("SELECT id, record_id, sealed FROM drop_address WHERE kind = 'record' AND record_id IS NOT NULL AND retired_at IS NULL")
+    opened = ((ident, record_id, seal.open(sealed)) for ident, record_id, sealed in living)
+    former = [(ident, record_id) for ident, record_id, address in opened if not (address.startswith(before) and address.endswith(after))]
+    for start in range(0, len(former), _PORTION):
+        ids = [ident for ident, _record in former[start : start + _PORTION]]
+        DropAddress.update(retired_at=now, works_until=until).where(DropAddress.id.in_(ids)).execute()
+    _enter_fresh(list(dict.fromkeys(record_id for _ident, record_id in former)), seal, now)
+
+
+def _enter_fresh(record_ids: Sequence[int], seal: Seal, now: dt.datetime) -> None:
+    """One new address for each of these records, inside the caller's transaction."""
+    settings = company()
+    made = [(record_id, _write_out("record_template", settings, fresh_token())) for record_id in record_ids]
+    values = [("record", seal.lookup(address), seal.close(address), record_id, now) for record_id, address in made]
+    insert_many("drop_address", ("kind", "lookup", "sealed", "record_id", "created_at"), values)
 
 
 def record_addresses(record_ids: list[int], seal: Seal) -> dict[int, str]:
-    """The addresses of many records in one query; those that have none, or one of a former template, are left to `record_address`."""
-    settings = company()
-    rows = DropAddress.select(DropAddress.record, DropAddress.sealed).where(DropAddress.record.in_(record_ids), DropAddress.retired_at.is_null()).tuples()
-    opened = {record_id: seal.open(sealed) for record_id, sealed in rows}
-    return {record_id: address for record_id, address in opened.items() if _of_today(address, settings)}
+    """The addresses of many records in one query; those that have none are left to `record_address`."""
+    living = DropAddress.select(DropAddress.record, DropAddress.sealed).where(DropAddress.record.in_(record_ids), DropAddress.retired_at.is_null())
+    return {record_id: seal.open(sealed) for record_id, sealed in living.order_by(DropAddress.id).tuples()}
 
 
 def _living_of(record_id: int) -> DropAddress | None:

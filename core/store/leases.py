@@ -56,3 +56,30 @@ def living_workers(now: dt.datetime) -> int:
     """How many workers have said lately that they are there, on all machines."""
     found = run_sql(main_db, "SELECT COUNT(*) FROM lease WHERE name LIKE ? AND until > ?", (f"{_WORKER}%", to_micros(now))).fetchone()
     return int(found[0])
+
+
+_LISTENS = "listens:"
+
+
+def receiver_listens(kind: str, address: str, holder: str, now: dt.datetime, seconds: float) -> None:
+    """A receiver says at which address it takes mail, for so many seconds; rows of receivers that died long ago go."""
+    with write(durable=False):
+        run_sql(main_db, "DELETE FROM lease WHERE name LIKE ? AND until < ?", (f"{_LISTENS}%", to_micros(now - _FORGOTTEN)))
+        run_sql(
+            main_db,
+            "INSERT INTO lease (name, holder, until) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET until = excluded.until",
+            (f"{_LISTENS}{kind} {address} {holder}", holder, to_micros(now + dt.timedelta(seconds=seconds))),
+        )
+
+
+def receiver_left(holder: str) -> None:
+    """An orderly stop."""
+    with write(durable=False):
+        run_sql(main_db, "DELETE FROM lease WHERE name LIKE ? AND holder = ?", (f"{_LISTENS}%", holder))
+
+
+def listening(now: dt.datetime) -> list[tuple[str, str]]:
+    """(kind, address) where receivers have said lately that they take mail, on all machines."""
+    found = run_sql(main_db, "SELECT name FROM lease WHERE name LIKE ? AND until > ?", (f"{_LISTENS}%", to_micros(now))).fetchall()
+    told = (name.removeprefix(_LISTENS).split(" ") for (name,) in found)
+    return sorted({(kind, address) for kind, address, _holder in told})

@@ -351,7 +351,10 @@ def _held_again(viewer: Viewer, facts: dict[str, Any]) -> bool:
 
 
 def find(viewer: Viewer, message_id: str | None = None, sender: str | None = None, subject: str | None = None, limit: int = 20) -> list[InboundView]:
-    """What became of a mail, by its Message-ID, its sender or a part of its subject, within what the asker may see (F53a)."""
+    """What became of a mail, by its Message-ID, its sender or a part of its subject, within what the asker may see (F53a).
+
+    A sender that nothing came from as it is written counts as a part of an address, such as its domain.
+    """
     message_id, sender, subject = ((text or "").strip() for text in (message_id, sender, subject))
     wanted: list[Any] = []
     if message_id:
@@ -364,10 +367,22 @@ def find(viewer: Viewer, message_id: str | None = None, sender: str | None = Non
         # A subject is content: of others' private threads an admin learns none of it by guessing.
         private = Thread.select(Thread.id).where(Thread.sharing == "private", Thread.owner != viewer.rep_id)
         wanted.append(Outcome.thread.is_null() | Outcome.thread.not_in(private))
-    senders = [Outcome.sender == sender.lower(), _lately() & (Outcome.mail_from == sender)] if sender else [Outcome.inbound_id > 0]
-    # One after the other, each by its own index: an OR of them would walk all mail.
+    if not sender:
+        return _found(viewer, wanted, [Outcome.inbound_id > 0], limit)
+    whole = [Outcome.sender == sender.lower(), _lately() & (Outcome.mail_from == sender)]
+    return _found(viewer, wanted, whole, limit) or _found(viewer, wanted, [sender_holds(sender)], limit)
+
+
+def _found(viewer: Viewer, wanted: Sequence[Any], senders: Sequence[Any], limit: int) -> list[InboundView]:
+    """What fits all of `wanted` and one of `senders`. One after the other, each by its own index: an OR of them would walk all mail."""
     found = {view.id: view for one in senders for view in _ended(viewer, functools.reduce(operator.and_, [*wanted, one]), sensible(limit))}
     return sorted(found.values(), key=lambda view: -view.id)[: sensible(limit)]
+
+
+def sender_holds(text: str) -> Any:
+    """Mails of late whose sender, or that of whose envelope, has this part in its address."""
+    pattern = dialect.contains(text.strip()[:320])
+    return _lately() & (dialect.like(Outcome.sender, pattern) | dialect.like(Outcome.mail_from, pattern))
 
 
 def _subject_holds(text: str) -> Any:

@@ -223,7 +223,7 @@ class ReleaseWanted(Reads):
 
 class FindQuery(Reads):
     message_id: Annotated[str, Field(max_length=1000)] | None = None
-    sender: Annotated[str, Field(max_length=320)] | None = None
+    sender: Annotated[str, Field(max_length=320)] | None = Field(None, description="An address; when nothing came from it, a part of one, such as a domain.")
     subject: Annotated[str, Field(max_length=1000)] | None = None
 
 

@@ -422,10 +422,14 @@ def _what_happened(code: int) -> tuple[str, str]:
 
 def _error_page(code: int, heading: str, text: str) -> Response:
     """The page; for a part of a page nothing is swapped, and the sentence comes as a toast."""
-    if hx.wants_partial():
+    partial = hx.wants_partial()
+    # The rail counts in the database, which may be what failed: an error of our own side stands by itself.
+    framed = code < 500 and not partial and current_user.is_authenticated
+    response = make_response(render_template("error.html", heading=heading, text=text, framed=framed), code)
+    if partial:
         hx.toast(text, kind="wrong")
-        return hx.reswap(make_response(render_template("error.html", heading=heading, text=text, code=code), code), "none")
-    return make_response(render_template("error.html", heading=heading, text=text, code=code), code)
+        return hx.reswap(response, "none")
+    return response
 
 
 def on_bad_csrf(error: CSRFError) -> Any:

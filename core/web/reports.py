@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ pages = Blueprint("reports", __name__, url_prefix="/reports")
 
 DAY = 86_400_000_000  # microseconds
 PERIODS = (7, 30, 90)
+_BY_HAND = "rep:"  # how `made_by` of a link begins that a person made
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +81,28 @@ def _bars(rows: list[tuple[int, str, str, int]], days: int) -> list[Bar]:
     ]
 
 
-def _links(days: int) -> dict[str, int]:
+def _standing(days: int) -> Any:
+    """The links to records that were made in this time and stand, within what the asker may see."""
     since = now() - dt.timedelta(days=days)
-    query = (
-        Link.select(fn.SUBSTR(Link.made_by, 1, 4), fn.COUNT(1))
-        .join(Thread)
-        .where(listed(viewer()) & (Link.created_at >= since) & Link.record.is_null(False) & Link.removed_at.is_null())
-        .group_by(SQL("1"))
-    )
+    return listed(viewer()) & (Link.created_at >= since) & Link.record.is_null(False) & Link.removed_at.is_null()
+
+
+def _links(days: int) -> dict[str, int]:
+    query = Link.select(fn.SUBSTR(Link.made_by, 1, 4), fn.COUNT(1)).join(Thread).where(_standing(days)).group_by(SQL("1"))
     found: dict[str, int] = {str(kind): int(number) for kind, number in query.tuples()}
-    return {"by_hand": found.get("rep:", 0), "automatic": sum(number for kind, number in found.items() if kind != "rep:")}
+    return {"by_hand": found.get(_BY_HAND, 0), "automatic": sum(number for kind, number in found.items() if kind != _BY_HAND)}
+
+
+def _links_by_day(days: int) -> list[tuple[int, str, bool, int]]:
+    """(day since 1970, e-mail of whose thread it is, made by hand, links)."""
+    query = (
+        Link.select(Link.created_at.cast("bigint") / DAY, Rep.email, fn.SUBSTR(Link.made_by, 1, 4), fn.COUNT(1))
+        .join(Thread)
+        .join(Rep, on=(Thread.owner == Rep.id))
+        .where(_standing(days))
+        .group_by(SQL("1"), Rep.email, SQL("3"))
+    )
+    return [(int(when), email, str(kind) == _BY_HAND, int(number)) for when, email, kind, number in query.tuples()]
 
 
 def _seconds(days: int) -> float | None:
@@ -116,14 +130,36 @@ def page() -> Response:
     )  # fmt: skip
 
 
+@dataclass(slots=True)
+class _Numbers:
+    """Of one rep on one day."""
+
+    mails: int = 0
+    automatic: int = 0
+    by_hand: int = 0
+
+
+def _numbers(days: int) -> dict[tuple[int, str], _Numbers]:
+    """By day and e-mail; a link counts on the day it was made, which may be another one than its mail's."""
+    found: dict[tuple[int, str], _Numbers] = defaultdict(_Numbers)
+    for day, email, _name, number in _by_day(days):
+        found[day, email].mails += number
+    for day, email, by_hand, number in _links_by_day(days):
+        if by_hand:
+            found[day, email].by_hand += number
+        else:
+            found[day, email].automatic += number
+    return found
+
+
 @pages.get("/mails.csv")
 @signed_in
 def table() -> Response:
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(["day", "rep", "mails"])
-    for day, email, _name, number in _by_day(_days()):
-        writer.writerow([_date(day).isoformat(), plain_cell(email), number])
+    writer.writerow(["day", "rep", "mails", "linked_by_policy", "linked_by_hand"])
+    for (day, email), numbers in sorted(_numbers(_days()).items()):
+        writer.writerow([_date(day).isoformat(), plain_cell(email), numbers.mails, numbers.automatic, numbers.by_hand])
     response = make_response(out.getvalue())
     response.headers["Content-Type"] = "text/csv; charset=utf-8"
     response.headers["Content-Disposition"] = 'attachment; filename="mails.csv"'

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from core import notices
 from core.errors import BadInput
-from core.mail.addresses import is_role
+from core.mail.addresses import is_role, normalise_domain
 from core.reasons import N_
 from core.store import drops, reps, tokens
 from core.store import never_log as listed
@@ -222,10 +222,20 @@ def never_log() -> Response:
 
 def _never_log(status: int = 200, wrong: str = "") -> Response:
     tested = request.args.get("address", "").strip()[:320]
-    return _render(
-        "never_log", status, "pattern" if wrong else "", wrong, found=listed.page(request.args.get("cursor") or None, 100), tested=tested,
-        logged=_kept_out(tested) is None if tested else None, because=_kept_out(tested),
-    )  # fmt: skip
+    where, because, logged = "pattern" if wrong else "", None, None
+    if tested and _is_address_or_domain(tested):
+        because = _kept_out(tested)
+        logged = because is None
+    elif tested and not wrong:
+        where, wrong = "address", _("This is not an e-mail address. It should look like ana@example.com.")
+    return _render("never_log", status, where, wrong, found=listed.page(request.args.get("cursor") or None, 100), tested=tested, logged=logged, because=because)
+
+
+def _is_address_or_domain(typed: str) -> bool:
+    if reps.address_of(typed) is not None:
+        return True
+    domain = normalise_domain(typed.lower())
+    return domain is not None and ("." in domain or domain in {*reps.internal_domains(), reps.drop_domain()})
 
 
 def _kept_out(typed: str) -> str | None:

@@ -327,6 +327,8 @@ def test_why_is_my_mail_not_here(house):
     assert house.bo.get("/find?message_id=o@x.example")["items"] == []
     assert house.eve.get("/find?subject=private")["items"] == []
     assert len(house.eve.get("/find?sender=ana@sales.example")["items"]) == 2
+    assert len(house.eve.get("/find?sender=sales.exam")["items"]) == 2
+    assert house.bo.get("/find?sender=sales.exam")["items"] == []
     is_problem(house.ana("GET", "/find"), 400, "message_id")
 
 

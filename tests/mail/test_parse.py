@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.mail import forward
 from core.mail.parse import attachment_bytes, header_block, parse
 from core.mail.text import body_hash, index_text, shown_text
 from core.types import Email
@@ -95,6 +96,54 @@ def test_a_report_is_a_bounce_and_its_status_a_file() -> None:
     email = read("report", TEXT, "Content-Type: message/delivery-status\n\nAction: failed", "Content-Type: text/rfc822-headers\n\nFrom: a@b", more="; report-type=delivery-status")
     assert (email.text, email.machine) == ("hello", "bounce")
     assert [kind for _, kind, _ in files(email)] == ["message/delivery-status", "text/rfc822-headers"]
+
+
+REPORT = multi(
+    "report", TEXT, "Content-Type: message/delivery-status\n\nAction: failed", "Content-Type: message/rfc822\n\nFrom: bo@cust.example\n\nback",
+    mark="r", more="; report-type=delivery-status",
+)  # fmt: skip
+RECEIPT = multi("report", TEXT, mark="r", more="; report-type=disposition-notification")
+FOOTER = "Content-Type: text/plain\n\n-- \nChecked on its way in"
+SEAL = "Content-Type: application/pkcs7-signature; name=smime.p7s\n\nxx"
+NOTHING = "Content-Type: text/plain\n\n \n"
+NO_WORD = "Content-Type: text/html\n\n<div><br>&nbsp;</div>"
+
+
+@pytest.mark.parametrize(
+    ("kind", "parts", "machine"),
+    [
+        ("mixed", [REPORT], "bounce"),
+        ("mixed", [REPORT, FOOTER], "bounce"),
+        ("mixed", [RECEIPT, FOOTER], "report"),
+        ("mixed", [NOTHING, REPORT], "bounce"),
+        ("mixed", [NO_WORD, REPORT, FOOTER], "bounce"),
+        ("signed", [REPORT, SEAL], "bounce"),
+        ("mixed", [multi("mixed", REPORT, FOOTER, mark="m"), FOOTER], "bounce"),
+        ("signed", [multi("mixed", REPORT, FOOTER, mark="m"), SEAL], "bounce"),
+        ("mixed", [multi("mixed", multi("mixed", REPORT, mark="n"), mark="m")], ""),  # nobody wraps thrice
+    ],
+)
+def test_a_report_that_was_wrapped_on_its_way_is_one(kind: str, parts: list[str], machine: str) -> None:
+    email = read(kind, *parts)
+    assert email.machine == machine
+    if machine:
+        assert forward.read(email) is None
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [TEXT, REPORT],  # a person writes above what is passed on
+        [NOTHING, TEXT, REPORT],
+        [HTML, REPORT, FOOTER],
+        [f"Content-Type: message/rfc822\n\nFrom: MAILER-DAEMON@x.example\n{REPORT}"],
+        [TEXT, f"Content-Type: message/rfc822\n\nFrom: MAILER-DAEMON@x.example\n{REPORT}"],
+    ],
+)
+def test_a_report_that_a_person_passes_on_is_a_forward(parts: list[str]) -> None:
+    email = read("mixed", *parts)
+    assert email.machine == ""
+    assert forward.read(email) is not None
 
 
 def test_an_attached_mail_is_an_original_byte_for_byte() -> None:

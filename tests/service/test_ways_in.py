@@ -102,6 +102,22 @@ def test_mail_flows_on_while_the_way_in_is_changed(tmp_path: Path, dovecot: Dove
         assert row["last_mail_at"]
 
 
+def test_status_tells_where_the_running_receiver_listens_whatever_its_own_settings_say(tmp_path: Path) -> None:
+    def told(house: Running) -> list[tuple[str, bool]]:
+        return [(row["listens"], row["listening"]) for row in house.status()["sources"]]
+
+    with Running(tmp_path, parts=("receive",)) as house:
+        house.until(lambda: told(house) == [(f"127.0.0.1:{house.smtp[1]}", True)], 10)
+        for elsewhere in ("127.0.0.1:1", ""):
+            house.env["DROPCOPY_SMTP"] = elsewhere
+            assert told(house) == [(f"127.0.0.1:{house.smtp[1]}", True)]
+        assert f"listens on 127.0.0.1:{house.smtp[1]}." in house.command("status")
+        house.end("receive")
+        assert told(house) == []
+        house.env["DROPCOPY_SMTP"] = "127.0.0.1:1"
+        assert told(house) == [("127.0.0.1:1", False)]
+
+
 def test_a_mailbox_is_polled_by_one_receiver_and_the_other_takes_over(tmp_path: Path, dovecot: Dovecot) -> None:
     with Running(tmp_path, parts=("receive", "worker", "web")) as house:
         second = {**house.env, "DROPCOPY_SMTP": ""}

@@ -267,6 +267,13 @@ def test_strict_spf_wants_the_same_domain() -> None:
         (HOME, dmarc(HOME, "p=reject"), "reject"),
         (HOME, dmarc(HOME, "p=quarantine"), "reject"),
         (HOME, dmarc(HOME, "p=none"), "hold"),
+        (HOME, dmarc(HOME, "p=quarantine; t=y"), "hold"),  # tried out: one policy lower
+        (HOME, dmarc(HOME, "p=reject; t=y"), "reject"),
+        (HOME, dmarc(HOME, "p=quarantine; pct=0"), "hold"),
+        (HOME, dmarc(HOME, "p=reject; pct=0"), "reject"),
+        (HOME, dmarc(HOME, "p=quarantine; t=n; pct=1"), "reject"),
+        (HOME, dmarc(HOME, "p=quarantine; pct="), "reject"),
+        (f"eu.{HOME}", dmarc(HOME, "p=reject; sp=quarantine; T = Y"), "hold"),
         (f"eu.{HOME}", dmarc(HOME, "p=reject"), "reject"),
         (f"eu.{HOME}", dmarc(HOME, "p=reject; sp=none"), "hold"),
         (f"eu.{HOME}", dmarc(HOME, "p=none; sp=quarantine"), "reject"),
@@ -277,6 +284,13 @@ def test_strict_spf_wants_the_same_domain() -> None:
 )
 def test_a_domain_that_asks_for_rejection_gets_it(sender: str, records: dict[str, Any], decision: str) -> None:
     assert outcome(make_mail(f"Ana <ana@{sender}>"), records)[0] == decision
+
+
+@pytest.mark.parametrize("trial", ["t=y", "pct=0"])
+def test_a_policy_that_is_tried_out_lets_nothing_in_and_excuses_no_failure(foreign: Signer, trial: str) -> None:
+    asked = dmarc(HOME, f"p=quarantine; {trial}")
+    assert outcome(make_mail(), asked | SPF, client_ip=STRANGER) == ("reject", "auth-rejected")
+    assert outcome(foreign.sign(make_mail()), asked | foreign.dns)[0] == "reject"
 
 
 def test_a_policy_does_not_reject_what_was_never_checked() -> None:

@@ -101,8 +101,8 @@ class World:
         ).id  # fmt: skip
         if ended:
             Outcome.create(
-                inbound_id=ident, state=state, reason=reason or state, source="smtp", received_at=at, decided_at=at, mail_from="ana@sales.example", rcpt_to=["acme@drop.example"],
-                rep=rep.rep_id if rep else None, thread=thread, **{"sender": rep.email if rep else "x@stranger.example", **more},
+                inbound_id=ident, state=state, reason=reason or state, source="smtp", received_at=at, decided_at=at, rcpt_to=["acme@drop.example"],
+                rep=rep.rep_id if rep else None, thread=thread, **{"mail_from": "ana@sales.example", "sender": rep.email if rep else "x@stranger.example", **more},
             )  # fmt: skip
             Trace.create(inbound_id=ident, entries=[{"step": "admit", "outcome": "bcc", "reason": "admitted", "params": {"address": "acme@drop.example"}}])
         return int(ident)

@@ -112,6 +112,25 @@ def test_the_box_says_what_became_of_a_mail(company):
         outcomes.find(ana, subject="  ")
 
 
+def test_the_box_takes_a_part_of_the_senders_address_when_no_sender_is_called_so(company):
+    world, ana, bo, eve = company
+    world.mail(ana, subject="Secret offer")  # private, from ana@sales.example
+    turned_away = world.inbound(ana, "ignored", "auth-rejected", sender="susana@sales.example", mail_from="susana@sales.example")
+    bounced = world.inbound(None, "held", "machine-mail", sender="robot@far.example", mail_from="Bounce+ana_1@far.example")
+
+    def ids(viewer, sender, **more):
+        return [view.id for view in outcomes.find(viewer, sender=sender, **more)]
+
+    assert ids(ana, "USANA@") == [turned_away]
+    assert turned_away not in ids(ana, "ana@sales.example")  # a whole address is that one alone
+    assert len(ids(ana, "Sales.Example")) == len(ids(ana, "sales.exam")) == 2
+    assert ids(eve, "@far.example") == ids(eve, "bounce+ana") == [bounced]
+    assert ids(ana, "@far.example") == ids(bo, "sales.example") == []  # a part shows nobody more than the whole does
+    assert ids(eve, "ana_1@far") == [bounced]
+    assert ids(eve, "ana_@far") == ids(eve, "an%a") == ids(eve, "%") == ids(eve, "nobody.example") == []
+    assert ids(ana, "sales.example", subject="secret") == [one for one in ids(ana, "sales.example") if one != turned_away]
+
+
 # --- tokens -------------------------------------------------------------------------------------------------------
 
 

@@ -54,3 +54,7 @@ def test_the_reports_count_mail(world: World) -> None:
     world.mail("Counted")
     page = world.client("ana").get("/reports").text
     assert "Ana Sand" in page
+    _day, rep, mails, by_policy, by_hand = world.client("ana").get("/reports/mails.csv").text.splitlines()[-1].split(",")
+    assert rep == "ana@sales.example"
+    assert int(mails) >= int(by_policy) >= 1
+    assert by_hand == "0"

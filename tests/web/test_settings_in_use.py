@@ -10,7 +10,7 @@ from selectolax.lexbor import LexborHTMLParser as HTMLParser
 from core.store import retention
 from core.store.company import MEGABYTE, Company, change_company, company, forget_cache
 from core.store.database import connected
-from core.store.models import ApiToken, Rep, Setting
+from core.store.models import ApiToken, DropAddress, Outcome, Rep, Setting
 from tests.web.test_set_up_form import GOOD
 from tests.web.world import World
 
@@ -64,6 +64,25 @@ def test_a_preset_names_the_options_that_differ_and_no_others(world: World) -> N
     assert "Nothing: the settings stand like that already." in admin.get("/settings/preset/pipedrive").text
 
 
+def test_records_have_their_new_addresses_when_the_settings_are_saved_and_looking_at_them_writes_nothing(world: World) -> None:
+    def rows() -> list[tuple[object, ...]]:
+        with connected():
+            return list(DropAddress.select().order_by(DropAddress.id).tuples())
+
+    admin, ana = world.client("cleo"), world.client("ana")
+    form = {"name": "Chairs Ltd", "slug": "chairs", "mail_domain": "drop.example", "grace_days": "90"}
+    assert "@drop.example" in ana.get(f"/deals/{world.chairs}").text
+    assert world.post(admin, "/settings", **{**form, "mail_domain": "mail.example"}).status_code == 303
+    before = rows()
+    shown = ana.get(f"/deals/{world.chairs}").text
+    assert "@mail.example" in shown
+    assert "@drop.example" not in shown
+    for path in ("/deals", f"/deals/{world.lamps}", "/inbox", f"/contacts/{world.bo}"):
+        assert ana.get(path).status_code == 200
+    assert rows() == before
+    assert world.post(admin, "/settings", **form).status_code == 303
+
+
 def test_a_page_behind_a_section_marks_that_section(world: World) -> None:
     for page, section in (("/settings/preset/hubspot", "/settings/policy"), ("/settings/tokens/new", "/settings/tokens")):
         marked = HTMLParser(world.client("cleo").get(page).text).css(".section-nav [aria-current]")
@@ -98,6 +117,32 @@ def test_a_report_has_its_scale_and_says_when_there_is_nothing(world: World) -> 
     page = HTMLParser(admin.get("/reports").text)
     assert "Most on one day: 3" in page.css_first("section.box").text()
     assert [node.attributes["width"] for node in page.css(".share rect")] == ["100.0", "50.0"]
+
+
+def test_the_table_of_a_report_tells_what_was_linked_by_hand_from_what_was_not(world: World) -> None:
+    def table(name: str) -> dict[str, list[int]]:
+        head, *lines = world.client(name).get("/reports/mails.csv").text.splitlines()
+        assert head == "day,rep,mails,linked_by_policy,linked_by_hand"
+        rows: dict[str, list[int]] = {}
+        for _day, rep, *numbers in (line.split(",") for line in lines):
+            rows[rep] = [known + int(number) for known, number in zip(rows.get(rep, [0, 0, 0]), numbers, strict=True)]
+        return rows
+
+    def shown(name: str) -> list[int]:
+        mails, by_policy, by_hand = [node.text() for node in HTMLParser(world.client(name).get("/reports").text).css(".numbers dd")][:3]
+        return [int(mails), int(by_policy), int(by_hand)]
+
+    before = table("cleo").get("ana@sales.example", [0, 0, 0])
+    world.mail("Filed by the policy", message_id="<by-policy@sales.example>")
+    asked = world.mail("Nobody could know", to="Kim Oda <kim@far.example>")
+    with connected():
+        thread = Outcome.get_by_id(asked).thread_id
+    assert world.post(world.client("ana"), f"/threads/{thread}/links", kind="deal", id=str(world.desks)).status_code == 303
+    after = table("cleo")
+    assert [now - then for now, then in zip(after["ana@sales.example"], before, strict=True)] == [2, 1, 1]
+    for name in ("ana", "cleo"):
+        assert [sum(column) for column in zip(*table(name).values(), strict=True)] == shown(name)
+    assert "ana@sales.example" not in table("ben")  # her mail is private
 
 
 def test_an_empty_list_names_the_time_that_is_set(world: World) -> None:

@@ -18,7 +18,7 @@ CASES = {
     "printer@sales.example": "printer@sales.example belongs to the company, so it is no contact.",
     "chairs@drop.example": "chairs@drop.example is a drop address, so it is no contact.",
     "no-reply@cust.example": "no-reply@cust.example is a role or no-reply address, so it is no contact.",
-    "not an address": "Yes: no entry keeps mail with not an address out.",
+    "cust.example": "Yes: no entry keeps mail with cust.example out.",
 }
 
 
@@ -27,3 +27,11 @@ def test_would_this_be_logged(world: World, mail: SimpleNamespace, typed: str) -
     with connected():
         never_log.add(world.viewer("cleo"), "spam.example")
     assert CASES[typed] in world.client("cleo").get("/settings/never-log", query_string={"address": typed}).text
+
+
+@pytest.mark.parametrize("typed", ["not an address", "bo", "bo@", "@", "bo@cust.example, di@cust.example", "bo@cust..example", "<b>"])
+def test_what_is_no_address_is_said_to_be_none(world: World, mail: SimpleNamespace, typed: str) -> None:
+    text = world.client("cleo").get("/settings/never-log", query_string={"address": typed}).text
+    assert "This is not an e-mail address." in text
+    assert 'aria-describedby="address-wrong"' in text
+    assert "Yes: no entry" not in text
