@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,26 @@ def test_an_orderly_stop_gives_back_and_counts_no_attempt(any_store: World) -> N
     assert inbound.give_back("w1") == 1
     assert (row(ident).state, row(ident).attempts) == ("received", 0)
     assert len(inbound.claim("w2", NOW)) == 1
+
+
+@pytest.mark.parametrize("give_back", [lambda claim: inbound.give_back("w2"), lambda claim: inbound.hand_back([claim])], ids=["stop", "hand-back"])
+def test_what_was_tried_before_and_is_given_back_is_claimed_again(any_store: World, give_back: Callable[[Claim], object]) -> None:
+    (ident,) = keep(b"a")
+    inbound.claim("dies", NOW)
+    after = NOW + 2 * LEASE
+    (second,) = inbound.claim("w2", after)
+    give_back(second)
+    assert (row(ident).state, row(ident).attempts) == ("received", 1)
+    keep(*(b"fresh %d" % number for number in range(20)))
+    assert inbound.anything_due(after)
+    assert ident in [claim.id for claim in inbound.claim("w3", after)]
+
+
+def test_what_is_tried_again_is_not_looked_for_among_all_that_waits(store: World) -> None:
+    asked = f"EXPLAIN QUERY PLAN SELECT id FROM inbound WHERE {inbound._AGAIN} ORDER BY id LIMIT 1"
+    plan = [step[3] for step in intake_db.execute_sql(asked, inbound._bounds(NOW)).fetchall()]
+    received = [step for step in plan if "SEARCH" in step][:2]
+    assert received == [f"SEARCH inbound USING INDEX inbound_state_due_at (state=? AND due_at{sign}?)" for sign in "<>"]
 
 
 def test_what_was_tried_before_shares_no_batch_with_others_of_its_kind(any_store: World) -> None:

@@ -94,8 +94,12 @@ _FIELDS = "id, lease_token, envelope, sha256, size, received_at, attempts, crash
 _FRESH = "state = 'received' AND attempts = 0 AND due_at IS NULL"
 # A time further ahead than any that is ever set was written by a clock that has been put right since: nobody waits for it.
 _AGAIN = (
-    "((state = 'received' AND (attempts > 0 OR due_at IS NOT NULL) AND (due_at IS NULL OR due_at <= ? OR due_at > ?))"
-    " OR (state = 'processing' AND (lease_until < ? OR lease_until > ?)))"
+    "((state = 'received' AND due_at <= ?) OR (state = 'received' AND due_at > ?) OR (state = 'processing' AND (lease_until < ? OR lease_until > ?)))"
+)
+# What was tried before has a due time, be it one long past: by that it is found however much fresh mail waits.
+_GIVEN_BACK = (
+    "state = 'received', reason = 'received', lease_until = NULL, lease_token = NULL, worker = NULL, attempts = attempts - 1,"
+    " due_at = CASE WHEN attempts > 1 THEN COALESCE(due_at, 0) ELSE due_at END"
 )
 
 
@@ -159,8 +163,7 @@ def give_back(worker: str) -> int:
     with write(intake_db):
         return run_sql(
             intake_db,
-            "UPDATE inbound SET state = 'received', reason = 'received', lease_until = NULL, lease_token = NULL, worker = NULL, attempts = attempts - 1"
-            " WHERE worker = ? AND state = 'processing'",
+            f"UPDATE inbound SET {_GIVEN_BACK} WHERE worker = ? AND state = 'processing'",
             (worker,),
         ).rowcount
 
@@ -171,8 +174,7 @@ def hand_back(claims: Iterable[Claim]) -> None:
         for claim in claims:
             run_sql(
                 intake_db,
-                "UPDATE inbound SET state = 'received', reason = 'received', lease_until = NULL, lease_token = NULL, worker = NULL, attempts = attempts - 1"
-                " WHERE id = ? AND lease_token = ? AND state = 'processing'",
+                f"UPDATE inbound SET {_GIVEN_BACK} WHERE id = ? AND lease_token = ? AND state = 'processing'",
                 (claim.id, claim.token),
             )
 

@@ -1,4 +1,4 @@
-"""The bytes that are to be removed are found by their age."""
+"""The bytes that are to be removed are found by their age, and mail that is tried again however much waits."""
 
 from typing import Any
 
