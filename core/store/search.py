@@ -369,25 +369,30 @@ def _shown(node: Node) -> str:
     return " OR ".join(_shown(part) for part in node.parts)
 
 
-def _wanted(node: Node) -> str | None:
-    """The node in the language of the index; None when a fact stands in it or nothing in it must be found."""
+def _is_for_index(node: Node) -> bool:
+    """True when the index can answer the node: no fact stands in it, and something in it must be found."""
+    if isinstance(node, Either):
+        return all(_is_for_index(part) for part in node.parts)
+    if isinstance(node, Every):
+        wanted = [part for part in node.parts if not isinstance(part, Not)]
+        return bool(wanted) and all(_is_for_index(part.part if isinstance(part, Not) else part) for part in node.parts)
+    return isinstance(node, Text)
+
+
+def _wanted(node: Node) -> str:
+    """A node that is for the index, in its language."""
     if isinstance(node, Text):
         return dialect.phrase(node.phrase)
     if isinstance(node, Either):
-        each = [_wanted(part) for part in node.parts]
-        return None if None in each else dialect.either([part for part in each if part])
-    if isinstance(node, Every) and node.parts:
-        return _wanted_all(node.parts)
-    return None
+        return dialect.either([_wanted(part) for part in node.parts])
+    assert isinstance(node, Every)
+    return _wanted_all(node.parts)
 
 
-def _wanted_all(parts: Sequence[Node]) -> str | None:
-    wanted = [_wanted(part) for part in parts if not isinstance(part, Not)]
+def _wanted_all(parts: Sequence[Node]) -> str:
+    query = dialect.both([_wanted(part) for part in parts if not isinstance(part, Not)])
     unwanted = [_wanted(part.part) for part in parts if isinstance(part, Not)]
-    if not wanted or None in wanted or None in unwanted:
-        return None
-    query = dialect.both([part for part in wanted if part])
-    return dialect.without(query, [part for part in unwanted if part]) if unwanted else query
+    return dialect.without(query, unwanted) if unwanted else query
 
 
 class _Sql:
@@ -444,10 +449,10 @@ def understand(viewer: Viewer, text: str, now: dt.datetime | None = None) -> Que
     node = reader.read(text.replace("\x00", " "))
     query = Query(understood=_shown(node), notes=tuple(reader.notes), held=reader.held)
     parts = _flat(node)
-    positive = [part for part in parts if _wanted(part) is not None]
-    negative = [part for part in parts if isinstance(part, Not) and _wanted(part.part) is not None] if positive else []
+    positive = [part for part in parts if _is_for_index(part)]
+    negative = [part for part in parts if isinstance(part, Not) and _is_for_index(part.part)] if positive else []
     if positive:
-        query.text = dialect.within(_wanted_all([*positive, *negative]) or "", access_terms(viewer.rep_id, True))
+        query.text = dialect.within(_wanted_all([*positive, *negative]), access_terms(viewer.rep_id, True))
     rest = [part for part in parts if part not in positive and part not in negative]
     of_thread = [part for part in rest if not _of_mail(part)]
     query.of_mail = tuple(part for part in rest if _of_mail(part))
@@ -500,12 +505,11 @@ def condition_of_mails(viewer: Viewer, query: Query, thread_ids: Sequence[int] =
     parts += [_SOME_MAIL.format(sql.write(Every(asked)))] if asked else []
     for part in query.of_mail:
         if isinstance(part, Not):
-            excluded = _wanted(part.part)
-            if excluded is None:
-                parts.append("NOT " + _SOME_MAIL.format(sql.write(part.part)))
-            else:
-                hits = dialect.hits_among(dialect.within(excluded, sql.access), mails)
+            if _is_for_index(part.part):
+                hits = dialect.hits_among(dialect.within(_wanted(part.part), sql.access), mails)
                 parts.append(f"NOT ({among('t.id', {mails[ident] for ident in hits})})")
+            else:
+                parts.append("NOT " + _SOME_MAIL.format(sql.write(part.part)))
     return plain(" AND ".join(parts), sql.params)
 
 
