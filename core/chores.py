@@ -37,7 +37,10 @@ class Chores:
         self._tellers = [Teller(sink, house.plugins, house.seal, house.now) for sink in events.sinks(house.plugins)]
 
     def run(self) -> None:
-        self._expire(self._house.now())
+        try:
+            self._expire(self._house.now())
+        except Exception:
+            log.exception("what is past its time could not be removed; it is tried again with the next sweep")
         self._start("notices", lambda: notices.send_due(self._house))
         for teller in self._tellers:
             self._start(teller.sink, teller.tell)

@@ -268,7 +268,7 @@ def _kept_key(path: Path) -> str:
         raise SettingsError(f"DROPCOPY_DATA_DIR names {path.parent}, which cannot be read: {error.strerror}.") from error
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
-        return _read_key(path) if path.exists() else _make_key(path, folder)
+        return _read_key(path) if os.path.lexists(path) else _make_key(path, folder)  # a link to a place that is not there is no missing key
     finally:
         os.close(folder)
 

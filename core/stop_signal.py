@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import select
 import signal
 import socket
+
+_WORDS = (signal.SIGTERM, signal.SIGINT)
+
+
+def _for_itself() -> None:
+    """In a child that was forked: what it is told is not told to its parent, and ends it as it ends any program."""
+    signal.set_wakeup_fd(-1)
+    for number in _WORDS:
+        signal.signal(number, signal.SIG_DFL)
 
 
 class StopSignal:
@@ -19,8 +29,9 @@ class StopSignal:
         self._heard, self._told = socket.socketpair()
         self._told.setblocking(False)
         signal.set_wakeup_fd(self._told.fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _WORDS:
             signal.signal(number, lambda *_: None)  # with a handler of Python's the byte is written
+        os.register_at_fork(after_in_child=_for_itself)
 
     def tell(self) -> None:
         """Stop by ourselves."""

@@ -195,6 +195,7 @@ class Worker:
 
     def _sweep(self) -> None:
         now = self._house.now()
+        self._sweeps = False  # until it is known
         self._sweeps = leases.take("sweeper", self.name, now, 2 * SWEEP_SECONDS)
         if not self._sweeps:
             return

@@ -139,6 +139,13 @@ def test_what_was_tried_before_and_is_given_back_is_claimed_again(any_store: Wor
     assert ident in [claim.id for claim in inbound.claim("w3", after)]
 
 
+def test_what_an_older_version_gave_back_after_a_crash_is_found(any_store: World) -> None:
+    (ident,) = keep(b"a")
+    Inbound.update(attempts=1).execute()
+    inbound.resume()
+    assert [claim.id for claim in inbound.claim("w", NOW)] == [ident]
+
+
 def test_what_is_tried_again_is_not_looked_for_among_all_that_waits(store: World) -> None:
     asked = f"EXPLAIN QUERY PLAN SELECT id FROM inbound WHERE {inbound._AGAIN} ORDER BY id LIMIT 1"
     plan = [step[3] for step in intake_db.execute_sql(asked, inbound._bounds(NOW)).fetchall()]

@@ -56,6 +56,14 @@ def test_processes_that_start_together_on_an_empty_folder_have_one_key(tmp_path:
         rmtree(folder)
 
 
+def test_a_key_that_is_a_link_to_a_place_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "secret.key").symlink_to(tmp_path / "not-mounted" / "secret.key")
+    with pytest.raises(SettingsError, match="cannot be read"):
+        settings(tmp_path)
+    assert (tmp_path / "data" / "secret.key").is_symlink()
+
+
 def test_a_key_that_was_half_made_when_the_power_went_is_made_anew(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "secret.key.new").write_text("abc")

@@ -147,6 +147,37 @@ def test_a_new_domain_changes_the_address_of_each_record_and_keeps_the_old_one_f
     assert [drops.find(before[ident], any_store.seal, changed).record_id for ident in (seen, other)] == [seen, other]
 
 
+def test_a_slip_in_the_domain_that_is_put_right_costs_no_record_its_address(any_store: World) -> None:
+    given(any_store)
+    load(copy.deepcopy(FILE), NOW)
+    drops.give_addresses(any_store.seal, any_store.now)
+    same, rotated = (row.id for row in Record.select().order_by(Record.id).limit(2))
+    leaked = drops.record_address(rotated, any_store.seal, any_store.now)
+    minutes = (any_store.now + dt.timedelta(minutes=number) for number in range(1, 9))
+    drops.rotate(rotated, any_store.seal, next(minutes))
+    before = drops.record_addresses([same, rotated], any_store.seal)
+    for _twice in range(2):
+        for domain in ("slip.example", "drop.example"):
+            company_settings.change_company({"mail_domain": domain})
+            drops.enter_universal(any_store.seal, next(minutes))
+    assert drops.record_addresses([same, rotated], any_store.seal) == before
+    assert leaked not in before.values()
+    far = any_store.now + dt.timedelta(days=400)
+    assert [drop.address for drop in drops.among([*before.values(), leaked], any_store.seal, far)] == [*before.values()]
+
+
+def test_a_template_with_its_token_twice_gives_each_record_one_address_for_good(any_store: World) -> None:
+    given(any_store)
+    load(copy.deepcopy(FILE), NOW)
+    company_settings.change_company({"record_template": "r-{token}-{token}@{domain}"})
+    drops.enter_universal(any_store.seal, any_store.now)
+    drops.give_addresses(any_store.seal, any_store.now)
+    ident = Record.select().first().id
+    before = drops.record_address(ident, any_store.seal, any_store.now)
+    drops.enter_universal(any_store.seal, any_store.now + dt.timedelta(minutes=1))
+    assert drops.record_address(ident, any_store.seal, any_store.now) == before
+
+
 def test_a_stored_setting_that_cannot_be_meant_any_more_has_its_default_and_stops_nothing(any_store: World, caplog: pytest.LogCaptureFixture) -> None:
     given(any_store)
     Setting.insert(name="trusted_networks", value=["my own relay"]).execute()

@@ -46,11 +46,27 @@ stop.tell()
 sys.exit(0 if not early and stop.wait() else 1)
 """
 
+A_CHILD_IS_TOLD = """
+import os, signal, sys
+from core.stop_signal import StopSignal
+
+stop = StopSignal()
+ready, say = os.pipe()
+child = os.fork()
+if child == 0:
+    os.write(say, b".")
+    signal.pause()
+os.read(ready, 1)
+os.kill(child, signal.SIGTERM)
+_, status = os.waitpid(child, 0)
+sys.exit(0 if os.WTERMSIG(status) == signal.SIGTERM and not stop.wait(0) else 1)
+"""
+
 
 @pytest.mark.parametrize(
     "script",
-    [TOLD_IN_ANOTHER_THREAD.format(number="SIGTERM"), TOLD_IN_ANOTHER_THREAD.format(number="SIGINT"), TOLD_WHILE_IT_LOOKS, TOLD_BY_ITSELF],
-    ids=["a-thread-gets-sigterm", "a-thread-gets-sigint", "while-it-looks", "by-itself"],
+    [TOLD_IN_ANOTHER_THREAD.format(number="SIGTERM"), TOLD_IN_ANOTHER_THREAD.format(number="SIGINT"), TOLD_WHILE_IT_LOOKS, TOLD_BY_ITSELF, A_CHILD_IS_TOLD],
+    ids=["a-thread-gets-sigterm", "a-thread-gets-sigint", "while-it-looks", "by-itself", "a-child-is-told"],
 )
 def test_the_word_to_stop_is_heard(script: str) -> None:
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, timeout=60).returncode == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterable, Sequence
 from string import Formatter
 
@@ -177,15 +178,36 @@ def give_addresses(seal: Seal, now: dt.datetime) -> None:
 
 
 def _renew_records(seal: Seal, until: dt.datetime, now: dt.datetime) -> None:
-    """A new address for each record whose present one the settings would not make; that one works until then. Inside the caller's transaction."""
-    before, _, after = _write_out("record_template", company(), _GAP).partition(_GAP)
+    """Another address for each record whose present one the settings would not make; that one works until then. Inside the caller's transaction.
+
+    One that the settings made before and that was given up with them comes back: a slip that is put right costs nobody an address.
+    """
+    form = re.compile("(.+)".join(map(re.escape, _write_out("record_template", company(), _GAP).split(_GAP))))
     living = rows("SELECT id, record_id, sealed FROM drop_address WHERE kind = 'record' AND record_id IS NOT NULL AND retired_at IS NULL")
-    opened = ((ident, record_id, seal.open(sealed)) for ident, record_id, sealed in living)
-    former = [(ident, record_id) for ident, record_id, address in opened if not (address.startswith(before) and address.endswith(after))]
+    former = [(ident, record_id) for ident, record_id, sealed in living if not form.fullmatch(seal.open(sealed))]
     for start in range(0, len(former), _PORTION):
-        ids = [ident for ident, _record in former[start : start + _PORTION]]
-        DropAddress.update(retired_at=now, works_until=until).where(DropAddress.id.in_(ids)).execute()
-    _enter_fresh(list(dict.fromkeys(record_id for _ident, record_id in former)), seal, now)
+        portion = former[start : start + _PORTION]
+        records = list(dict.fromkeys(record_id for _ident, record_id in portion))
+        back = _given_up_with_the_settings(records, form, seal, now)
+        DropAddress.update(retired_at=now, works_until=until).where(DropAddress.id.in_([ident for ident, _record in portion])).execute()
+        DropAddress.update(retired_at=None, works_until=None).where(DropAddress.id.in_(list(back.values()))).execute()
+        _enter_fresh([record_id for record_id in records if record_id not in back], seal, now)
+
+
+def _given_up_with_the_settings(record_ids: Sequence[int], form: re.Pattern[str], seal: Seal, now: dt.datetime) -> dict[int, int]:
+    """Of these records the newest retired address of this form that still works: record -> its row. One that was replaced by another of the same form was rotated and stays away."""
+    known: dict[int, list[tuple[int, bool, int, int | None, int | None]]] = {}
+    for ident, record_id, sealed, created_at, retired_at, works_until in rows(
+        f"SELECT id, record_id, sealed, created_at, retired_at, works_until FROM drop_address WHERE record_id IN ({marks(record_ids)}) ORDER BY id", *record_ids
+    ):
+        known.setdefault(record_id, []).append((ident, form.fullmatch(seal.open(sealed)) is not None, created_at, retired_at, works_until))
+    found = {}
+    for record_id, addresses in known.items():
+        begun = {created_at for _ident, fits, created_at, _retired, _until in addresses if fits}
+        for ident, fits, _created, retired_at, works_until in addresses:
+            if fits and retired_at is not None and retired_at not in begun and (works_until or 0) > to_micros(now):
+                found[record_id] = ident
+    return found
 
 
 def _enter_fresh(record_ids: Sequence[int], seal: Seal, now: dt.datetime) -> None:

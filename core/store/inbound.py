@@ -261,8 +261,12 @@ def again(inbound_id: int, *, released_by: str | None = None, claimed_for: int |
 
 
 def resume() -> int:
-    """Send on its way what a crash left between the two steps of `again`. One whose outcome still stands ends as it had."""
+    """Send on its way what a crash left between the two steps of `again`. One whose outcome still stands ends as it had.
+
+    Mail that a worker of an older version has given back after a crash gets the due time by which it is found.
+    """
     with write(intake_db):
+        run_sql(intake_db, "UPDATE inbound SET due_at = 0 WHERE state = 'received' AND due_at IS NULL AND attempts > 0")
         return int(Inbound.update(**_AFRESH).where(Inbound.state.in_(("held", "ignored")), Inbound.due_at.is_null(False)).execute())
 
 

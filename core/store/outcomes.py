@@ -316,7 +316,7 @@ def _again(viewer: Viewer, view: InboundView, act: str, done: bool) -> InboundVi
         note(viewer, f"mail-{act}", f"inbound:{view.id}", dt.datetime.now(UTC), reason=view.reason)
         _beat_reps(viewer, view)
     waiting = _waiting(Inbound.id == view.id, 1)
-    return waiting[0] if waiting else view
+    return dataclasses.replace(waiting[0], rcpt_to=view.rcpt_to) if waiting else view
 
 
 def put_aside(viewer: Viewer, inbound_id: int, who: str) -> str | None:
@@ -419,10 +419,14 @@ def waiting_number(viewer: Viewer) -> int:
     return int(Inbound.select(fn.COUNT(1)).where(Inbound.state.in_(("received", "processing"))).scalar() or 0)
 
 
+_SHORTLY = 5000  # mails
+
+
 def first_since(moment: dt.datetime) -> int:
     """An id before which no mail arrived at this moment or later.
 
-    Ids come in the order of arrival, so it is found by halving; a day is left for clocks that were set back.
+    Ids come in the order of arrival, so it is found by halving; a day is left for clocks that were set back, and where a stretch
+    of mail came under a clock that was further behind, the halving may end in it: there must be none of that time shortly before.
     """
     edge = to_micros(moment - dt.timedelta(days=1))
     low, high = 0, (plain.row("SELECT MAX(inbound_id) FROM outcome") or (0,))[0] or 0
@@ -430,6 +434,8 @@ def first_since(moment: dt.datetime) -> int:
         middle = (low + high) // 2
         ident, arrived = plain.row("SELECT inbound_id, received_at FROM outcome WHERE inbound_id >= ? ORDER BY inbound_id LIMIT 1", middle) or (high, edge)
         low, high = (low, middle) if arrived >= edge else (ident + 1, high)
+    while (before := plain.row("SELECT MIN(inbound_id) FROM outcome WHERE inbound_id >= ? AND inbound_id < ? AND received_at >= ?", low - _SHORTLY, low, edge)) and before[0]:
+        low = before[0]
     return low
 
 

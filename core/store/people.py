@@ -212,7 +212,7 @@ def _take_over(viewer: Viewer, contact: Any, values: Mapping[str, Any], addresse
     Contact.update(**given, **({"name": name} if name else {}), updated_at=now).where(Contact.id == contact.id).execute()
     while (other := unclaimed_contact(addresses)) is not None:
         absorb(_contact_row(contact.id), other, now)
-    _put_addresses(contact.id, list(dict.fromkeys([*_contact_views([contact])[0].addresses, *addresses])))
+    _put_addresses(contact.id, list(dict.fromkeys([*addresses, *_contact_views([contact])[0].addresses])))
     records.refresh_chips(Link.contact == contact.id)
     _tell("contact.changed", contact.id, viewer, now)
     return _contact_views([_contact_row(contact.id)])[0]
@@ -427,15 +427,20 @@ def _move_records(keep: int, other: int, now: dt.datetime) -> dict[str, list[int
     return moved
 
 
-def _move_links(kind: str, keep: int, other: int, now: dt.datetime) -> dict[str, list[int]]:
-    moved: dict[str, list[int]] = {"moved": [], "removed": []}
+def _move_links(kind: str, keep: int, other: int, now: dt.datetime) -> dict[str, list[Any]]:
+    """Links follow to the one that is kept. Where one of the two stands on a thread the kept one does, also when its own link had been removed."""
+    moved: dict[str, list[Any]] = {"moved": [], "removed": [], "revived": []}
     touched = []
     for row in list(Link.select().where(getattr(Link, kind) == other)):
         touched.append(row.thread_id)
-        if Link.select().where(Link.thread == row.thread_id, Link.target == f"{kind}:{keep}").exists():
+        known = Link.select().where(Link.thread == row.thread_id, Link.target == f"{kind}:{keep}").first()
+        if known is not None:
             if row.removed_at is None:
                 Link.update(removed_at=now, removed_by="merge").where(Link.id == row.id).execute()
                 moved["removed"].append(row.id)
+                if known.removed_at is not None:
+                    Link.update(removed_at=None, removed_by=None).where(Link.id == known.id).execute()
+                    moved["revived"].append([known.id, to_micros(known.removed_at), known.removed_by])
         else:
             Link.update(**{kind: keep}, target=f"{kind}:{keep}").where(Link.id == row.id).execute()
             moved["moved"].append(row.id)
@@ -459,6 +464,8 @@ def _part(viewer: Viewer, facts: dict[str, Any]) -> bool:
     RecordContact.update(removed_at=None).where(RecordContact.id.in_(facts["records"]["removed"])).execute()
     Link.update(contact=other, target=f"contact:{other}").where(Link.id.in_(facts["links"]["moved"])).execute()
     Link.update(removed_at=None, removed_by=None).where(Link.id.in_(facts["links"]["removed"])).execute()
+    for ident, removed_at, removed_by in facts["links"].get("revived", ()):
+        Link.update(removed_at=from_micros(removed_at), removed_by=removed_by).where(Link.id == ident).execute()
     if facts.get("organisation"):
         Contact.update(organisation=None).where(Contact.id == keep).execute()
     _refresh({ident for (ident,) in Link.select(Link.thread).where(Link.contact.in_([keep, other])).tuples()})

@@ -93,7 +93,8 @@ def _drop_raw(inbound_id: int) -> None:
         digest = run_sql(intake_db, "SELECT sha256 FROM inbound WHERE id = ?", (inbound_id,)).fetchone()
         same = [row[0] for row in run_sql(intake_db, "SELECT id FROM inbound WHERE sha256 = ?", digest or ("",)).fetchall()]
         # One that has not ended, or was sent on its way again, has no outcome; one that has its content has a size.
-        forgotten = plain.row(f"SELECT COUNT(1) FROM outcome WHERE size = 0 AND inbound_id IN ({plain.marks(same)})", *same)[0] if same else 0
+        portions = [same[at : at + 500] for at in range(0, len(same), 500)]
+        forgotten = sum(plain.row(f"SELECT COUNT(1) FROM outcome WHERE size = 0 AND inbound_id IN ({plain.marks(some)})", *some)[0] for some in portions)
         if same and forgotten == len(same):
             run_sql(intake_db, "DELETE FROM raw WHERE sha256 = ?", digest)
 
@@ -118,7 +119,7 @@ def _copy_attachments(digest: str) -> None:
     content = raw(digest)
     if content is None:
         return
-    deliveries = [ident for (ident,) in run_sql(intake_db, "SELECT id FROM inbound WHERE sha256 = ?", (digest,)).fetchall()]
+    deliveries = [ident for (ident,) in run_sql(intake_db, "SELECT id FROM inbound WHERE sha256 = ? AND state = 'logged'", (digest,)).fetchall()]
     query = Attachment.select(Attachment.id, Attachment.part).join(Message)
     query = query.where(Message.inbound_id.in_(deliveries), Attachment.content.is_null(), Attachment.note != "dropped")
     for ident, part in query.tuples():

@@ -13,7 +13,7 @@ from core.errors import BadInput
 from core.reasons import N_
 from core.store import dialect, links, plain, rows, search, undo
 from core.store.company import beat
-from core.store.database import write
+from core.store.database import hold, write
 from core.store.fields import UTC, to_micros
 from core.store.links import CandidateView, LinkView
 from core.store.models import (
@@ -428,6 +428,7 @@ def refresh_row(thread_id: int) -> None:
 
     Every logged mail passes here, so the SQL is plain.
     """
+    hold("thread", thread_id)  # who files into it meanwhile comes before this and is read, or after it and writes last
     mails = plain.rows(
         "SELECT id, date, substr(text, 1, 800), forward, from_name, from_address, checks, decision FROM message"
         " WHERE thread_id = ? AND deleted_at IS NULL ORDER BY date DESC, id DESC LIMIT 50",

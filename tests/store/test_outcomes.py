@@ -10,7 +10,7 @@ import pytest
 from core.errors import BadInput, NotAllowed
 from core.store import never_log, outcomes, threads, throttle, tokens
 from core.store.database import connected
-from core.store.models import ApiToken, Audit, Inbound, NeverLog, Rep
+from core.store.models import ApiToken, Audit, Inbound, NeverLog, Outcome, Rep
 from core.store.visibility import Viewer
 from tests.store.small_world import START, World
 
@@ -23,6 +23,19 @@ def company(any_store: World) -> tuple[World, Viewer, Viewer, Viewer]:
 
 def ids(viewer: Viewer, **asked: object) -> list[int]:
     return [view.id for view in outcomes.page(viewer, **asked).items]
+
+
+def test_the_first_mail_of_a_time_is_found_also_beside_mail_of_a_clock_that_was_behind(company):
+    world, ana, _bo, _eve = company
+    now, arrived = world.later(), [*range(90, 60, -1), *(400,) * 8, *range(60, -1, -1)]  # days ago
+    ends = [world.inbound(ana) for _each in arrived]
+    for ident, days in zip(ends, arrived, strict=True):
+        Outcome.update(received_at=now - dt.timedelta(days=days)).where(Outcome.inbound_id == ident).execute()
+    for days in (10, 58, 61, 65, 80, 89, 200):
+        first = outcomes.first_since(now - dt.timedelta(days=days))
+        assert all(ident >= first for ident, ago in zip(ends, arrived, strict=True) if ago <= days), days
+        assert sum(ident >= first for ident in ends) <= sum(ago <= days + 1 for ago in arrived) + 8
+    assert outcomes.first_since(now + dt.timedelta(days=5)) >= ends[-1]
 
 
 def test_a_rep_sees_what_is_theirs_and_what_is_shared(company):

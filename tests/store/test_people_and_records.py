@@ -92,6 +92,19 @@ def test_a_merge_moves_everything_and_can_be_undone(company):
     assert people.merge(ana, keep, 999999) is None
 
 
+def test_a_merge_leaves_a_conversation_on_the_contact_where_one_of_the_two_stood(company):
+    world, ana = company
+    keep, other = world.contact("Bo", "bo@cust.example"), world.contact("Bosse", "b@home.example")
+    mail = world.mail(ana)
+    for contact in (keep, other):
+        links.link(ana, mail.thread_id, "contact", contact)
+    links.unlink(ana, mail.thread_id, next(view.id for view in links.of_thread(mail.thread_id) if view.target_id == keep))
+    token = people.merge(ana, keep, other)
+    assert [chip["id"] for chip in threads.row(ana, mail.thread_id).chips] == [keep]
+    assert undo.take_back(ana, token) == "merge"
+    assert [chip["id"] for chip in threads.row(ana, mail.thread_id).chips] == [other]
+
+
 def test_another_program_s_contacts_are_loaded_again_after_a_merge(company):
     """Both names lead to the contact that was kept, and nothing that was merged comes back."""
     world, ana = company

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from core.errors import BadInput, NotAllowed
 from core.store import links, rows, threads, undo
+from core.store.database import connected, hold, is_sqlite, main_db, run_sql, write
 from core.store.models import Audit, Message, Outcome, Thread, ThreadId
 from core.store.visibility import Viewer, live_version, may_link, may_read, visible
-from tests.store.small_world import World
+from tests.store.small_world import START, World
 
 
 @pytest.fixture
@@ -313,3 +317,28 @@ def test_redacted_rows_hold_no_words(company):
     assert row.redacted
     assert "secretword" not in repr(row)
     assert rows.many(eve, [mail.thread_id]) == []
+
+
+def test_a_mail_that_is_filed_while_another_is_deleted_stands_in_the_row(any_store: World) -> None:
+    ana = any_store.rep("ana")
+    first = any_store.mail(ana, subject="alpha")
+    second = any_store.mail(ana, subject="alpha", thread=first.thread_id)
+    long_ago = START - dt.timedelta(days=300)
+    filing, waits = threading.Event(), "SELECT COUNT(*) FROM pg_locks WHERE NOT granted"
+
+    def delete() -> None:
+        filing.wait(10)
+        with connected():
+            threads.delete_message(ana, second.id)
+
+    with ThreadPoolExecutor(1) as beside:
+        deleted = beside.submit(delete)
+        with write():
+            hold("thread", first.thread_id)
+            any_store.mail(ana, subject="alpha", thread=first.thread_id, date=long_ago)
+            filing.set()
+            while not is_sqlite() and not deleted.done() and not run_sql(main_db, waits).fetchone()[0]:
+                time.sleep(0.01)
+        deleted.result(20)
+    assert threads.row(ana, first.thread_id).message_count == 2
+    assert [row.id for row in threads.page(ana, q=f"before:{(long_ago + dt.timedelta(days=1)).date()}").items] == [first.thread_id]
