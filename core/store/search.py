@@ -541,7 +541,7 @@ class Found:
 
 
 M: Any = Message.alias("m")
-_CHUNK = 200
+_CHUNK = 100
 TOO_SLOW = N_("The search was stopped because it took too long; add a word or a date to narrow it down.")
 
 

@@ -225,15 +225,20 @@ def failing_syncs(house: Running, when: str) -> Iterator[Path]:
         tracer.wait(30)
 
 
-SYNC = re.compile(r"(?:fsync|fdatasync)\(\d+<(?P<path>[^>]*)>\) += (?P<result>-?\d+)")
+SYNC = re.compile(r"(?P<thread>\d+) +(?:fsync|fdatasync)\(\d+<(?P<path>[^>]*)>(?:\) += (?P<result>-?\d+)| <unfinished)")
+RESUMED = re.compile(r"(?P<thread>\d+) +<\.\.\. (?:fsync|fdatasync) resumed>.*\) += (?P<result>-?\d+)")
 
 
 def events(trace: Path) -> list[str]:
-    """In order: "failed" and "synced FILE" for syncs, "451" and "kept" for answers to a mail."""
+    """In order: "failed" and "synced FILE" for syncs when they end, "451" and "kept" for answers to a mail."""
     found = []
+    begun: dict[str, str] = {}  # of each thread the file whose sync has not ended when another thread does something
     for line in trace.read_text(errors="replace").splitlines():
-        if (sync := SYNC.search(line)) is not None:
-            found.append("failed" if sync["result"] != "0" else f"synced {Path(sync['path']).name}")
+        if (sync := SYNC.match(line)) is not None:
+            begun[sync["thread"]] = Path(sync["path"]).name
+        ended = sync if sync is not None and sync["result"] else RESUMED.match(line)
+        if ended is not None:
+            found.append("failed" if ended["result"] != "0" else f"synced {begun.get(ended['thread'], '')}")
         elif '"451 ' in line:
             found.append("451")
         elif '"250 2.0.0 Kept' in line:
