@@ -196,18 +196,14 @@ def _renew_records(seal: Seal, until: dt.datetime, now: dt.datetime) -> None:
 
 def _given_up_with_the_settings(record_ids: Sequence[int], form: re.Pattern[str], seal: Seal, now: dt.datetime) -> dict[int, int]:
     """Of these records the newest retired address of this form that still works: record -> its row. One that was replaced by another of the same form was rotated and stays away."""
-    known: dict[int, list[tuple[int, bool, int, int | None, int | None]]] = {}
-    for ident, record_id, sealed, created_at, retired_at, works_until in rows(
-        f"SELECT id, record_id, sealed, created_at, retired_at, works_until FROM drop_address WHERE record_id IN ({marks(record_ids)}) ORDER BY id", *record_ids
-    ):
-        known.setdefault(record_id, []).append((ident, form.fullmatch(seal.open(sealed)) is not None, created_at, retired_at, works_until))
-    found = {}
-    for record_id, addresses in known.items():
-        begun = {created_at for _ident, fits, created_at, _retired, _until in addresses if fits}
-        for ident, fits, _created, retired_at, works_until in addresses:
-            if fits and retired_at is not None and retired_at not in begun and (works_until or 0) > to_micros(now):
-                found[record_id] = ident
-    return found
+    known = DropAddress.select().where(DropAddress.record.in_(record_ids)).order_by(DropAddress.id)
+    fitting = [row for row in known if form.fullmatch(seal.open(row.sealed))]
+    begun = {(row.record_id, row.created_at) for row in fitting}
+    return {
+        row.record_id: row.id
+        for row in fitting
+        if row.retired_at is not None and (row.record_id, row.retired_at) not in begun and row.works_until is not None and row.works_until > now
+    }
 
 
 def _enter_fresh(record_ids: Sequence[int], seal: Seal, now: dt.datetime) -> None:

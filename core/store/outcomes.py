@@ -141,7 +141,7 @@ def page(
     edge = after[0] if after else 2**62
     condition = Outcome.inbound_id < edge
     if state == "logged":
-        condition &= Outcome.state.concat("") == state  # nearly all are: they are met on the way, and their index would have them sorted
+        condition &= LOGGED
     elif state is not None:
         condition &= Outcome.state == state
     if state in DID_NOT_GET_IN:
@@ -419,6 +419,8 @@ def waiting_number(viewer: Viewer) -> int:
     return int(Inbound.select(fn.COUNT(1)).where(Inbound.state.in_(("received", "processing"))).scalar() or 0)
 
 
+# Nearly all are, so it only sifts: the index of the states would find all of them, to be sorted.
+LOGGED = Outcome.state.concat("") == "logged"
 _SHORTLY = 5000  # mails
 
 
@@ -434,8 +436,9 @@ def first_since(moment: dt.datetime) -> int:
         middle = (low + high) // 2
         ident, arrived = plain.row("SELECT inbound_id, received_at FROM outcome WHERE inbound_id >= ? ORDER BY inbound_id LIMIT 1", middle) or (high, edge)
         low, high = (low, middle) if arrived >= edge else (ident + 1, high)
-    while (before := plain.row("SELECT MIN(inbound_id) FROM outcome WHERE inbound_id >= ? AND inbound_id < ? AND received_at >= ?", low - _SHORTLY, low, edge)) and before[0]:
-        low = before[0]
+    shortly_before = "SELECT inbound_id FROM outcome WHERE inbound_id >= ? AND inbound_id < ? AND received_at >= ? ORDER BY inbound_id LIMIT 1"
+    while (earlier := plain.row(shortly_before, low - _SHORTLY, low, edge)) is not None:
+        low = earlier[0]
     return low
 
 
