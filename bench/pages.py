@@ -2,7 +2,7 @@
 
 A generator fills the tables of a fresh SQLite house, without mail passing through it. The reader is a rep who may see one
 thread in a hundred: half of these are their own, the others are shared by colleagues. Times are of the whole request through
-the app (session, page and template), without the network: p50 and p99 of interleaved rounds, in milliseconds.
+the app (session, page and template), without the network: p50 and p99, in milliseconds, of rounds that take turns between the sizes.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
+import multiprocessing
 import os
 import random
 import statistics
@@ -105,15 +106,7 @@ GROWTH = 1.5  # p99 of the largest house against the smallest
 def house_in(folder: Path, size: Sizes) -> Any:
     """A fresh app with its company, reps, people and deals; the reader is ana@sales.example."""
     (folder / "dropcopy.toml").write_text("")
-    app = create_app(
-        load_settings(
-            {
-                "DROPCOPY_DATA_DIR": str(folder),
-                "DROPCOPY_BASE_URL": "http://localhost",
-                "DROPCOPY_CONFIG": str(folder / "dropcopy.toml"),
-            }
-        )
-    )
+    app = house_of(folder)
     house = app.extensions["dropcopy"]
     with connected():
         main_db.execute_sql("PRAGMA synchronous = off")
@@ -349,25 +342,50 @@ def pages(now: dt.datetime) -> Asked:
     }
 
 
-def measure(app: Any, threads: int, rounds: int, clock: Callable[[], float], only: str) -> dict[str, list[tuple[float, int]]]:
-    """Milliseconds and bytes of each request, by page."""
+Took = dict[str, list[tuple[float, int]]]  # page -> milliseconds and bytes of each request
+
+
+def answer(asked: Any, folder: Path, threads: int, cpu: bool, only: str) -> None:
+    """The life of a process with one house: sign in, then a round of all pages whenever `asked` (a pipe) says so."""
+    app = house_of(folder)
+    clock = time.thread_time if cpu else time.perf_counter
     client = app.test_client()
     settle(app)
+    with connected():
+        main_db.execute_sql("DELETE FROM throttle")  # a kept house has been signed in to before
     token = client.get("/login").text.split('name="csrf-token" content="', 1)[1].split('"', 1)[0]
     assert client.post("/login", data={"csrf_token": token, "email": "ana@sales.example", "password": PASSWORD}).status_code == 303
-    filled = dt.datetime.fromtimestamp(os.path.getmtime(app.extensions["dropcopy"].settings.data_dir / "filled"), dt.UTC)
+    filled = dt.datetime.fromtimestamp(os.path.getmtime(folder / "filled"), dt.UTC)
     kinds = {name: path for name, path in pages(filled).items() if only in name}
     dice = random.Random(11)
-    found: dict[str, list[tuple[float, int]]] = {name: [] for name in kinds}
-    for number in range(rounds + 2):
+    while asked.recv():
+        found = {}
         for name, path in kinds.items():
-            asked = path(dice, sizes(threads))
+            place = path(dice, sizes(threads))
             start = clock()
-            answer = client.get(asked)
-            took = (clock() - start) * 1000
-            assert answer.status_code in (200, 204), (asked, answer.status_code)
-            if number >= 2:  # two rounds to warm up
-                found[name].append((took, len(answer.data)))
+            got = client.get(place)
+            found[name] = (clock() - start) * 1000, len(got.data)
+            assert got.status_code in (200, 204), (place, got.status_code)
+        asked.send(found)
+
+
+def measure(folders: dict[int, Path], rounds: int, cpu: bool, only: str) -> dict[int, Took]:
+    """All sizes round by round in turn, each in a process of its own: a minute in which the machine is slow is one for all of them."""
+    new = multiprocessing.get_context("spawn")
+    pipes = {}
+    for threads, folder in folders.items():
+        pipes[threads], other = new.Pipe()
+        new.Process(target=answer, args=(other, folder, threads, cpu, only), daemon=True).start()
+        other.close()  # so that a process that ends is noticed here
+    found: dict[int, Took] = {threads: {} for threads in folders}
+    for number in range(rounds + 2):
+        for threads, pipe in pipes.items():
+            pipe.send(True)
+            for name, took in pipe.recv().items():
+                if number >= 2:  # two rounds to warm up
+                    found[threads].setdefault(name, []).append(took)
+    for pipe in pipes.values():
+        pipe.send(False)
     return found
 
 
@@ -391,11 +409,11 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="folder in which filled houses are kept for the next time")
     parser.add_argument("--only", default="", help="only the pages whose name holds this")
     given = parser.parse_args()
-    results = {}
-    for threads in given.threads:
-        with tempfile.TemporaryDirectory() as place:
-            folder = given.keep / str(threads) if given.keep else Path(place)
-            results[threads] = _at(folder, threads, given.rounds, time.thread_time if given.cpu else time.perf_counter, given.only)
+    with tempfile.TemporaryDirectory() as place:
+        folders = {threads: (given.keep or Path(place)) / str(threads) for threads in given.threads}
+        for threads, folder in folders.items():
+            fill_once(folder, threads)
+        results = measure(folders, given.rounds, given.cpu, given.only)
     print(f"\n{'page':<22}" + "".join(f"{f'{threads:,}':>30}" for threads in results) + "   p99 ratio")
     smallest, largest = results[given.threads[0]], results[given.threads[-1]]
     for name in smallest:
@@ -412,30 +430,23 @@ def _cell(found: list[tuple[float, int]]) -> str:
     return f"{part(times, 50):>8.1f} /{part(times, 95):>6.1f} /{part(times, 99):>6.1f} {max(size for _took, size in found) / 1000:>4.0f}"
 
 
-def _at(folder: Path, threads: int, rounds: int, clock: Callable[[], float], only: str) -> dict[str, list[tuple[float, int]]]:
-    ready = folder / "filled"
-    if not ready.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        start = time.perf_counter()
-        app = house_in(folder, sizes(threads))
-        with connected():
-            fill(sizes(threads), app.extensions["dropcopy"].now())
-        ready.touch()
-        print(
-            f"{threads:,} threads filled in {time.perf_counter() - start:.0f} s, {os.path.getsize(folder / 'main.db') / 1e6:.0f} MB",
-            flush=True,
-        )
-    else:
-        app = create_app(
-            load_settings(
-                {
-                    "DROPCOPY_DATA_DIR": str(folder),
-                    "DROPCOPY_BASE_URL": "http://localhost",
-                    "DROPCOPY_CONFIG": str(folder / "dropcopy.toml"),
-                }
-            )
-        )
-    return measure(app, threads, rounds, clock, only)
+def house_of(folder: Path) -> Any:
+    """The app on this folder."""
+    environ = {"DROPCOPY_DATA_DIR": str(folder), "DROPCOPY_BASE_URL": "http://localhost", "DROPCOPY_CONFIG": str(folder / "dropcopy.toml")}
+    return create_app(load_settings(environ))
+
+
+def fill_once(folder: Path, threads: int) -> None:
+    """Fill the house in this folder, unless an earlier run has."""
+    if (folder / "filled").exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    start = time.perf_counter()
+    app = house_in(folder, sizes(threads))
+    with connected():
+        fill(sizes(threads), app.extensions["dropcopy"].now())
+    (folder / "filled").touch()
+    print(f"{threads:,} threads filled in {time.perf_counter() - start:.0f} s, {os.path.getsize(folder / 'main.db') / 1e6:.0f} MB", flush=True)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--synchronous", default="full")
-    core.store.database._PRAGMAS["synchronous"] = parser.parse_args().synchronous
+    core.store.database.PRAGMAS["synchronous"] = parser.parse_args().synchronous
     for line in sys.stdin:
         part, log = line.split()
         while True:  # bury those that ended

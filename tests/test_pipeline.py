@@ -11,6 +11,7 @@ import pytest
 
 from core.fence import Broken
 from core.reasons import remedy
+from core.steps.dedupe import without_day
 from core.store import drops, filing, inbound, outcomes, reps, retention, undo
 from core.store.company import pulse
 from core.store.database import connected
@@ -321,6 +322,28 @@ def test_the_same_mail_again_is_a_duplicate_and_joins_its_drop_addresses(company
     assert company.messages() == 1
     assert [(link.made_by, link.record_id) for link in Link.select().where(Link.kind == "deal")] == [("address", deal.id)]
     assert Outcome.get_by_id(2).duplicate_of == 1
+
+
+def test_a_mail_that_an_older_version_has_logged_is_known(company: Company) -> None:
+    raw = company.mail()
+    company.send(raw)
+    company.work()
+    Message.update(dedupe_key=without_day(Message.get().dedupe_key)).execute()
+    assert " " not in Message.get().dedupe_key
+    company.send(raw)
+    company.work()
+    assert company.ends() == ["logged", "ignored(duplicate)"]
+
+
+def test_what_is_new_stands_together_in_the_indexes(company: Company) -> None:
+    for number in range(5):
+        company.send(company.mail(subject=f"Number {number}"))
+        company.work()
+        company.at += dt.timedelta(minutes=1)
+    conversations = [thread.conversation_id for thread in Thread.select().order_by(Thread.id)]
+    assert len(conversations) == 5 == len(set(conversations))
+    assert conversations == sorted(conversations)
+    assert len({message.dedupe_key.split()[0] for message in Message.select()}) == 1  # the day of their Date
 
 
 def test_a_held_copy_does_not_suppress_a_passing_one(company: Company) -> None:

@@ -24,12 +24,12 @@ intake_db: Any = DatabaseProxy()
 
 # `synchronous` is per connection and FULL is what makes an acknowledgement true; 5 s of patience for the other writers.
 # 16 MB between two checkpoints in place of 4: a page that many mails touch is then copied back once for four times as many.
-_PRAGMAS = {"journal_mode": "wal", "synchronous": "full", "busy_timeout": 5000, "foreign_keys": 1, "cache_size": -16000, "wal_autocheckpoint": 4000}
+PRAGMAS = {"journal_mode": "wal", "synchronous": "full", "busy_timeout": 5000, "foreign_keys": 1, "cache_size": -16000, "wal_autocheckpoint": 4000}
 
 
 def _sqlite(path: Path) -> SqliteDatabase:
     # peewee's atomic() would begin deferred, and a read-modify-write then fails with "database is locked".
-    return SqliteDatabase(str(path), pragmas=_PRAGMAS, timeout=5, lock_type="IMMEDIATE")
+    return SqliteDatabase(str(path), pragmas=PRAGMAS, timeout=5, lock_type="IMMEDIATE")
 
 
 def _postgresql(url: str) -> PostgresqlDatabase:

@@ -128,7 +128,7 @@ def _log(claim: Claim, verdict: Verdict, now: dt.datetime) -> None:
     if owner is None or choice is None:
         raise ValueError("a mail without an owner cannot be logged")
     made = _make_contacts(verdict.contacts.new, now)
-    thread_id = choice.thread_id if choice.thread_id is not None else _start_thread(verdict, owner)
+    thread_id = choice.thread_id if choice.thread_id is not None else _start_thread(verdict, owner, now)
     hold("thread", thread_id)  # whoever shares it now waits, so that the new mail is shared with it
     verdict.choice = replace(choice, thread_id=thread_id)
     for other in choice.merge:
@@ -178,16 +178,21 @@ def _organisation_for(domains: Sequence[str], now: dt.datetime) -> int | None:
     return int(held[0]) if held else None
 
 
-def _start_thread(verdict: Verdict, owner: int) -> int:
+def _start_thread(verdict: Verdict, owner: int, now: dt.datetime) -> int:
     email = verdict.reading.email
     forward = verdict.unwrapped.forward
     subject = (forward.subject if forward is not None and forward.subject else email.subject)[:1000]
     values = {
-        "owner_id": owner, "conversation_id": verdict.conversation or secrets.token_hex(12), "sharing": verdict.sharing, "subject": subject,
+        "owner_id": owner, "conversation_id": verdict.conversation or _new_conversation(now), "sharing": verdict.sharing, "subject": subject,
         "base_subject": base_subject(subject), "started_at": verdict.at, "last_at": verdict.at, "waiting_reason": "", "message_count": 0, "who": "",
         "snippet": "", "chips": [], "linked": False, "has_attachment": False, "badge": "", "unread": True,
     }  # fmt: skip
     return int(plain.insert("thread", values))
+
+
+def _new_conversation(now: dt.datetime) -> str:
+    """A name that nobody else gives. The time comes first, so that new ones stand together in the index."""
+    return f"{to_micros(now):014x}{secrets.token_hex(6)}"
 
 
 def _unite_conversations(verdict: Verdict) -> None:

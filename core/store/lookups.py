@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from core.steps.dedupe import without_day
 from core.steps.facts import House as Ours
 from core.steps.facts import address_key
 from core.steps.link import PresentLink
@@ -267,7 +268,8 @@ def links_of(thread_id: int, message_id: int | None = None) -> tuple[list[Presen
 
 def logged_before(owner_id: int, key: str) -> Logged | None:
     """The mail that this rep has logged before under this key, deleted or not."""
-    found = row("SELECT id, inbound_id, thread_id, record_ids, deleted_at FROM message WHERE owner_id = ? AND dedupe_key = ?", owner_id, key)
+    keys = key, without_day(key)
+    found = row("SELECT id, inbound_id, thread_id, record_ids, deleted_at FROM message WHERE owner_id = ? AND dedupe_key IN (?, ?)", owner_id, *keys)
     if found is None:
         return None
     return Logged(found[0], found[1], found[2], tuple(msgspec.json.decode(found[3] or "[]")), found[4] is not None)

@@ -281,7 +281,7 @@ class Thread(_Main):
             (("owner", "last_at", "id", "oldest_at"), False),
             (("sharing", "last_at", "id", "oldest_at"), False),
             (("owner", "base_subject"), False),
-            (("owner", "unread"), False),
+            (("owner", "unread", "deleted_at"), False),
         )
 
 
@@ -353,7 +353,7 @@ class Participant(_Main):
     id = _IdField()
     message = ForeignKeyField(Message, backref="participants", on_delete="CASCADE")
     role = TextField()  # from to cc bcc original
-    address = TextField(index=True)
+    address = TextField()
     name = TextField(null=True)
     contact = ForeignKeyField(Contact, null=True, on_delete="SET NULL", index=False)
 
@@ -589,10 +589,14 @@ class Undo(_Main):
 # What is often NULL is indexed where it is set: a row of NULL answers no question, and would cost each filed mail a page.
 for _set, *_columns in (
     (Link.contact, Link.contact, Link.reader), (Link.organisation, Link.organisation, Link.reader), (Link.record, Link.record, Link.reader),
-    (Participant.contact, Participant.contact), (Thread.waiting, Thread.owner, Thread.waiting), (Thread.split_from, Thread.split_from),
+    (Participant.contact, Participant.contact), (Thread.waiting, Thread.owner, Thread.waiting, Thread.deleted_at), (Thread.split_from, Thread.split_from),
     (Outcome.thread, Outcome.thread), (Thread.waiting, Thread.last_at, Thread.id), (Link.record, Link.created_at),
+    (ThreadState.archived_at, ThreadState.rep, ThreadState.archived_at, ThreadState.thread),
 ):  # fmt: skip
     _set.model.add_index(_set.model.index(*_columns, where=_set.is_null(False)))
+
+# Who is a contact already is found by that; an address is looked for among the others only, when somebody gets it.
+Participant.add_index(Participant.index(Participant.address, where=Participant.contact.is_null()))
 
 
 # What did not get in, as the index of a rep's says it: a database uses a partial index for the very words of its condition only.

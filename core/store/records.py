@@ -209,7 +209,7 @@ class Exchange:
     copies: list[ThreadRow]
 
 
-def exchanges(viewer: Viewer, kind: str, target_id: int, cursor: str | None = None, limit: int = 30) -> Page[Exchange]:
+def exchanges(viewer: Viewer, kind: str, target_id: int, cursor: str | None = None, limit: int = 20) -> Page[Exchange]:
     """The readable threads on a contact, an organisation or a record, newest first, with the copies of one exchange as one.
 
     What stands as a copy below a newer thread stands there alone, on whichever page that is.
@@ -226,7 +226,7 @@ def exchanges(viewer: Viewer, kind: str, target_id: int, cursor: str | None = No
     return Page(shown[:limit], rows.cursor_after(shown[limit - 1].row) if len(shown) > limit else None)
 
 
-_MOST_COPIES = 500  # threads of the conversations of one page
+_MOST_COPIES = 500  # further threads of the conversations of one page
 
 
 def _copies(viewer: Viewer, stands: Any, shown: Sequence[ThreadRow]) -> dict[int, list[ThreadRow]]:
@@ -234,9 +234,10 @@ def _copies(viewer: Viewer, stands: Any, shown: Sequence[ThreadRow]) -> dict[int
 
     Two threads of one owner are no copies of each other.
     """
-    rest = rows.of_conversations(viewer, {row.conversation_id for row in shown}, visible(viewer, T) & stands, _MOST_COPIES)
-    looked_at = {row.id for row in rest}
-    found: dict[int, list[ThreadRow]] = {row.id: [] for row in shown if row.id not in looked_at}  # beyond the bound each stands for itself
+    others = visible(viewer, T) & stands & ~rows.these([row.id for row in shown])
+    rest = [*shown, *rows.of_conversations(viewer, {row.conversation_id for row in shown}, others, _MOST_COPIES)]
+    rest.sort(key=lambda row: (row.last_at, row.id), reverse=True)
+    found: dict[int, list[ThreadRow]] = {}
     while rest:
         head = rest[0]
         found[head.id] = [row for row in rest if row.conversation_id == head.conversation_id and row.owner_id != head.owner_id]
@@ -253,9 +254,9 @@ def eligible_earlier_threads(viewer: Viewer, record_id: int, limit: int = 50) ->
         return []
     standing = RecordContact.select(RecordContact.contact).where(RecordContact.record == record_id, RecordContact.removed_at.is_null())
     stands = fn.EXISTS(Link.select(Link.id).where(Link.thread == T.id, sifting(Link.contact).in_(standing), Link.removed_at.is_null()))
-    removed = Link.select(Link.thread).where(Link.record == record_id, Link.removed_at.is_null(False))
+    removed = fn.EXISTS(Link.select(Link.id).where(Link.thread == T.id, sifting(Link.record) == record_id, Link.removed_at.is_null(False)))
     own = sifting(T.owner) == viewer.rep_id
-    condition = own & visible(viewer, T) & (T.linked == False) & (T.started_at < record.created_at) & T.id.not_in(removed)  # noqa: E712
+    condition = own & visible(viewer, T) & (T.linked == False) & (T.started_at < record.created_at) & ~removed  # noqa: E712
     return _page_of(viewer, Link.contact.in_(standing), stands, [rows.own(viewer)], condition, None, limit).items
 
 

@@ -15,14 +15,13 @@ from peewee import JOIN, SQL
 
 from core.store.database import main_db
 from core.store.fields import from_micros, to_micros
-from core.store.models import Rep, Thread, ThreadState
+from core.store.models import Thread, ThreadState
 from core.store.paging import Page, cursor_of, read_cursor
 from core.store.visibility import Viewer, listed, visible
 
 # Aliases with names of their own, so that conditions in plain SQL can name them: t is the thread, s the reader's state.
 T: Any = Thread.alias("t")
 S: Any = ThreadState.alias("s")
-O: Any = Rep.alias("o")  # noqa: E741 - the owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +51,16 @@ class ThreadRow:
     redacted: bool = False
 
 
-_COLUMNS = (
-    T.id, T.owner, O.email, O.name, T.sharing, T.subject, T.who, T.snippet, T.started_at, T.last_at, T.message_count, T.chips, T.waiting,
-    T.waiting_reason, T.linked, T.has_attachment, T.badge, T.conversation_id, S.seen_at, S.archived_at,
-)  # fmt: skip
-
-
-def _select(viewer: Viewer) -> Any:
-    return (
-        T.select(*_COLUMNS)
-        .join(O, on=(O.id == T.owner), src=T)
-        .join(S, JOIN.LEFT_OUTER, on=((S.thread == T.id) & (S.rep == viewer.rep_id)), src=T)
-    )
+# Written out: to put these words together from the model costs more than to ask the question. One parameter: whoever reads.
+_ROWS = (
+    "SELECT t.id, t.owner_id, o.email, o.name, t.sharing, t.subject, t.who, t.snippet, t.started_at, t.last_at, t.message_count, t.chips, t.waiting,"
+    " t.waiting_reason, t.linked, t.has_attachment, t.badge, t.conversation_id, s.seen_at, s.archived_at"
+    " FROM thread t JOIN rep o ON o.id = t.owner_id LEFT JOIN thread_state s ON s.thread_id = t.id AND s.rep_id = ? WHERE "
+)
 
 
 _Raw = Sequence[Any]  # the columns as the database gives them
-_LAST_AT = 9  # its place in _COLUMNS
+_LAST_AT = 9  # its place in _ROWS
 
 
 def _row(viewer: Viewer, values: _Raw) -> ThreadRow:
@@ -88,19 +81,20 @@ def _row(viewer: Viewer, values: _Raw) -> ThreadRow:
     )  # fmt: skip
 
 
-def _raw(query: Any) -> list[_Raw]:
-    """The rows without the model's conversions, which cost more than the database does."""
-    found: list[_Raw] = main_db.execute_sql(*query.sql()).fetchall()
-    return found
+def _asked(viewer: Viewer, condition: Any, newest: int | None = None) -> Any:
+    """The cursor over the rows that meet the condition; `newest`: the first so many in the order of the list."""
+    where, params = main_db.get_sql_context().sql(condition).query()
+    order = "" if newest is None else f" ORDER BY t.last_at DESC, t.id DESC LIMIT {int(newest)}"
+    return main_db.execute_sql(_ROWS.replace("?", main_db.obj.param) + where + order, (viewer.rep_id, *params))
 
 
-def run(viewer: Viewer, query: Any) -> list[ThreadRow]:
-    return [_row(viewer, values) for values in _raw(query)]
+def _run(viewer: Viewer, condition: Any, newest: int | None = None) -> list[ThreadRow]:
+    return [_row(viewer, values) for values in _asked(viewer, condition, newest).fetchall()]
 
 
 def one(viewer: Viewer, thread_id: int) -> ThreadRow | None:
     """The row of a thread that stands in this viewer's lists."""
-    found = run(viewer, _select(viewer).where(listed(viewer, T) & (T.id == thread_id)))
+    found = _run(viewer, listed(viewer, T) & (T.id == thread_id))
     return found[0] if found else None
 
 
@@ -109,7 +103,7 @@ def many(viewer: Viewer, thread_ids: Sequence[int], *, readable: bool = True) ->
     if not thread_ids:
         return []
     rule = visible(viewer, T) if readable else listed(viewer, T)
-    found = {row.id: row for row in run(viewer, _select(viewer).where(rule & T.id.in_(list(thread_ids))))}
+    found = {row.id: row for row in _run(viewer, rule & these(thread_ids))}
     return [found[thread_id] for thread_id in thread_ids if thread_id in found]
 
 
@@ -117,11 +111,11 @@ def of_conversations(viewer: Viewer, conversations: Collection[str], condition: 
     """The threads of these conversations that meet the condition, newest first."""
     if not conversations:
         return []
-    query = _select(viewer).where(T.conversation_id.in_(list(conversations)) & condition)
-    return run(viewer, query.order_by(T.last_at.desc(), T.id.desc()).limit(limit))
+    return _run(viewer, T.conversation_id.in_(list(conversations)) & condition, limit)
 
 
 Branch = Any  # a condition on T that one index answers in the order of the list
+MOST_SORTED = 500  # threads: of more a walk finds a page sooner than they are sorted
 
 
 def own(viewer: Viewer) -> Branch:
@@ -164,9 +158,8 @@ def page(viewer: Viewer, branches: Iterable[Branch], condition: Any, cursor: str
     if condition is not None:
         rule &= condition
     order: Callable[[_Raw], tuple[int, int]] = lambda values: (-values[_LAST_AT], -values[0])  # noqa: E731
-    queries = [_select(viewer).where(branch & rule).order_by(T.last_at.desc(), T.id.desc()).limit(limit + 1) for branch in branches]
     with ExitStack() as open_walks:  # no walk goes further than the page needs
-        walks = [open_walks.enter_context(closing(main_db.execute_sql(*query.sql()))) for query in queries]
+        walks = [open_walks.enter_context(closing(_asked(viewer, branch & rule, limit + 1))) for branch in branches]
         merged = list(islice(heapq.merge(*walks, key=order), limit + 1))
     shown = [_row(viewer, values) for values in merged[:limit]]
     more = len(merged) > limit

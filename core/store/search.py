@@ -23,7 +23,7 @@ from core.store.dialect import Phrase
 from core.store.fields import to_micros
 from core.store.models import Attachment, Message, Participant, Rep, Thread
 from core.store.paging import cursor_of, read_cursor
-from core.store.rows import S, T, among, plain
+from core.store.rows import MOST_SORTED, S, T, among, plain
 from core.store.visibility import Viewer, visible
 
 MOST_CHARACTERS = 256
@@ -320,7 +320,7 @@ def _is(reader: _Reader, name: str, value: str) -> Node | None:
     return Fact(sql, (), f"is:{value.lower()}") if sql else None
 
 
-_MOST_NAMED = 500  # contacts, organisations or records that one name may stand for before the walk compares names itself
+_MOST_NAMED = 5000  # contacts, organisations or records that one name may stand for before the walk compares names itself
 
 
 def _linked(reader: _Reader, name: str, value: str) -> Node | None:
@@ -328,6 +328,7 @@ def _linked(reader: _Reader, name: str, value: str) -> Node | None:
     kind = {"org": "organisation"}.get(name, name)
     column = {"contact": "contact_id", "organisation": "organisation_id"}.get(kind, "record_id")
     params: tuple[Any, ...] = (kind,)
+    many = False
     readable = f"l.removed_at IS NULL AND {among('l.reader', (reader.viewer.rep_id, 0))}"
     if value.isascii() and value.isdigit() and len(value) < 19:
         live = f"FROM link l WHERE {readable} AND l.kind = ? AND {among(f'{{}}l.{column}', [int(value)])}"
@@ -340,8 +341,9 @@ def _linked(reader: _Reader, name: str, value: str) -> Node | None:
         else:
             live = f"FROM link l JOIN {table} x ON x.id = l.{column} WHERE {readable} AND l.kind = ? AND {holds}"
             params = (kind, dialect.contains(value))
+            many = True  # what so many stand on is met soon on a walk
     # Of a thread that is known already its own links are looked at, not all those of the record: the plus keeps its index out.
-    return Fact(f"EXISTS (SELECT 1 {live.format('+')} AND l.thread_id = t.id)", params, f"{name}:{value}", few=f"SELECT l.thread_id {live.format('')}")
+    return Fact(f"EXISTS (SELECT 1 {live.format('+')} AND l.thread_id = t.id)", params, f"{name}:{value}", few="" if many else f"SELECT l.thread_id {live.format('')}")
 
 
 _Operator = Callable[[_Reader, str, str], "Node | None"]
@@ -460,7 +462,7 @@ def understand(viewer: Viewer, text: str, now: dt.datetime | None = None) -> Que
         sql = _Sql(viewer, ())
         query.condition = sql.write(Every(tuple(of_thread)))
         query.params = sql.params
-        query.begin = next((found for part in of_thread if isinstance(part, Fact) and part.few and (found := _few_threads(part)) is not None), None)
+        query.begin = next((found for part in of_thread if isinstance(part, Fact) and part.few and (found := _few_threads(part, MOST_SORTED if query.text is None else _FEW)) is not None), None)
     return query
 
 
@@ -541,7 +543,7 @@ class Found:
 
 
 M: Any = Message.alias("m")
-_CHUNK = 100
+_CHUNK = 60  # mails of the index that are looked at first: three for each row of a page
 TOO_SLOW = N_("The search was stopped because it took too long; add a word or a date to narrow it down.")
 
 
@@ -589,7 +591,7 @@ def _collect(viewer: Viewer, query: Query, before: int, limit: int, condition: A
     return None
 
 
-_FEW = 5000  # threads that a query may begin with
+_FEW = 5000  # threads whose mails a query for words may begin with
 
 
 def _hits(viewer: Viewer, query: Query, before: int) -> Iterator[list[int]]:
@@ -607,10 +609,10 @@ def _hits(viewer: Viewer, query: Query, before: int) -> Iterator[list[int]]:
         before, chunk = ids[-1], min(chunk * 2, 3200)
 
 
-def _few_threads(fact: Fact) -> list[int] | None:
+def _few_threads(fact: Fact, most: int) -> list[int] | None:
     """The threads that meet it, None when there are too many of them to begin a search with."""
-    found = run_sql(main_db, f"{fact.few} LIMIT {_FEW + 1}", fact.params).fetchall()
-    return [int(ident) for (ident,) in found] if len(found) <= _FEW else None
+    found = run_sql(main_db, f"{fact.few} LIMIT {most + 1}", fact.params).fetchall()
+    return [int(ident) for (ident,) in found] if len(found) <= most else None
 
 
 def _mails_to_begin_with(viewer: Viewer, query: Query, before: int) -> list[int] | None:

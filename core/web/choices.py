@@ -17,7 +17,7 @@ pages = Blueprint("choices", __name__, url_prefix="/choices")
 @pages.get("")
 @signed_in
 def page() -> Response:
-    found = threads.page(viewer(), "needs-choice", request.args.get("cursor") or None, 20)
+    found = threads.page(viewer(), "needs-choice", request.args.get("cursor") or None, 10)
     # Of another's private conversation an admin sees who, when and state: what could be chosen is content.
     considered = links.candidates_of([row.id for row in found.items if not row.redacted])
     offered = {ident: [one for one in candidates if one.offer][:9] for ident, candidates in considered.items()}

@@ -39,7 +39,7 @@ def page() -> Response:
     cursor = request.args.get("cursor") or None
     state = "ignored" if tab == "ignored" else "held"
     only = {"held": False, "strangers": True}.get(tab)
-    found = outcomes.page(viewer(), state, reason, strangers=only, cursor=cursor, limit=50)
+    found = outcomes.page(viewer(), state, reason, strangers=only, cursor=cursor, limit=25)
     listed = tab == "strangers"
     reasons = [one for one in outcomes.reasons_of(viewer(), state) if tab != "held" or one[0] not in outcomes.STRANGERS]
     context: dict[str, Any] = {"can_be_decided": can_be_decided, "domains": outcomes.stranger_domains(50) if listed else [], "blocked": strangers.blocked() if listed else [], "reasons": reasons}

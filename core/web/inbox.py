@@ -24,8 +24,8 @@ from core.web.refusals import number, numbers
 
 pages = Blueprint("inbox", __name__)
 
-PAGE = 30  # rows at once: more than a screen holds; the next ones come when the reader nears the end
-PAGES = 15  # that an address brings back at once
+PAGE = 20  # rows at once: what a screen holds; the next ones come when the reader nears the end
+PAGES = 20  # that an address brings back at once
 
 
 def _tabs() -> list[tuple[str, str]]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from flask_babel import gettext as _
 from markupsafe import Markup, escape
 
 from core.store.rows import ThreadRow
 from core.web.frame import KIND_PATHS, is_admin, me, sentence, shortly
+from core.web.frame import page_text as _
 
 _SNIPPET = 160
 _RECORDS = ("deal", "lead", "project")
@@ -31,6 +31,7 @@ class Words:
     admin: bool
     shared_by: dict[str, str] = field(default_factory=dict)
     private_of: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of_reader(cls) -> Words:
@@ -81,6 +82,11 @@ class Words:
     @cached_property
     def otherwise_proved(self) -> str:
         return _sign("shield-check good", _("The sender is proved"))
+
+    def why(self, code: str) -> str:
+        if code not in self.reasons:
+            self.reasons[code] = sentence(code)
+        return self.reasons[code]
 
     def sharing(self, row: ThreadRow) -> str:
         """The sign of who reads it: the company, or one person."""
@@ -140,9 +146,9 @@ def _chips(row: ThreadRow, words: Words) -> str:
     parts = [_chip(chip["kind"], f"/{KIND_PATHS[chip['kind']]}/{int(chip['id'])}", escape(chip["title"])) for chip in row.chips if chip["kind"] in _RECORDS]
     here = f"/threads/{row.id}#links"
     if row.waiting:
-        parts.append(_chip("ask", here, words.asks, sentence(row.waiting_reason or row.waiting)))
+        parts.append(_chip("ask", here, words.asks, words.why(row.waiting_reason or row.waiting)))
     elif not row.linked and not row.redacted:
-        parts.append(_chip("none", here, words.unlinked, sentence(row.waiting_reason) if row.waiting_reason else words.unlinked_why))
+        parts.append(_chip("none", here, words.unlinked, words.why(row.waiting_reason) if row.waiting_reason else words.unlinked_why))
     parts += [_chip("organisation", f"/organisations/{int(chip['id'])}", escape(chip["title"])) for chip in row.chips if chip["kind"] == "organisation"]
     return "".join(parts)
 

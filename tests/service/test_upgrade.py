@@ -13,6 +13,12 @@ from tests.running import Running
 
 # What each script after the first has changed, taken back: newest first.
 BACK = {
+    "0005_counted_by_index": """
+        DROP INDEX thread_owner_id_unread_deleted_at; CREATE INDEX thread_owner_id_unread ON thread (owner_id, unread);
+        DROP INDEX thread_owner_id_waiting_deleted_at; CREATE INDEX thread_owner_id_waiting ON thread (owner_id, waiting) WHERE waiting IS NOT NULL;
+        DROP INDEX participant_address; CREATE INDEX participant_address ON participant (address);
+        DROP INDEX thread_state_rep_id_archived_at_thread_id;
+    """,
     "0004_oldest_mail": """
         DROP INDEX thread_owner_id_last_at_id_oldest_at; DROP INDEX thread_sharing_last_at_id_oldest_at;
         DROP INDEX thread_last_at_id; DROP INDEX link_created_at; ALTER TABLE thread DROP COLUMN oldest_at; DROP TABLE search_stretch;

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import peewee
 import pytest
 
+from core.store import threads
 from core.store.database import connected, intake_db, main_db
 from tests.web.places import paths
 from tests.web.world import World
@@ -51,3 +52,24 @@ def test_no_page_walks_what_grows_with_the_mail(world: World, mail: SimpleNamesp
             if steps := walked(sql, plan):
                 wrong.append((path, steps, sql))
     assert not wrong, "\n".join(map(str, wrong))
+
+
+@pytest.mark.parametrize("who", ["ana", "cleo"])
+def test_what_stands_beside_every_page_is_counted_by_indexes_alone(world: World, mail: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, who: str) -> None:
+    asked: list[tuple[str, object]] = []
+    execute = peewee.Database.execute_sql
+    with connected(), monkeypatch.context() as noting:
+        noting.setattr(peewee.Database, "execute_sql", lambda self, sql, params=None: asked.append((sql, params)) or execute(self, sql, params))
+        threads.counts(world.viewer(who))
+        threads.page(world.viewer(who), "archived")
+    with connected():
+        plans = [main_db.execute_sql(f"EXPLAIN QUERY PLAN {sql}", params).fetchall() for sql, params in asked if "COUNT(*)" in sql or "FROM thread_state" in sql]
+    looked = [row[3] for plan in plans for row in plan if re.match(r"(SCAN|SEARCH) (thread|thread_state|outcome) ", row[3])]
+    assert len(looked) == 6
+    assert all("COVERING INDEX" in step for step in looked), looked
+
+
+def test_an_address_of_nobody_yet_is_found_by_its_index(world: World) -> None:
+    with connected():
+        (plan,) = main_db.execute_sql("EXPLAIN QUERY PLAN UPDATE participant SET contact_id = 1 WHERE address = 'x@cust.example' AND contact_id IS NULL").fetchall()
+    assert "participant_address" in plan[3]
