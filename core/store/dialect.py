@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -222,11 +222,30 @@ def _matches() -> str:
     return "search MATCH ?" if is_sqlite() else "document @@ ?::tsquery"
 
 
-def hits(query: str, before: int, limit: int, written_before: int | None = None) -> list[int]:
-    """The ids of the newest matching mails below `before`, newest first.
+_MOST_AT_ONCE = 3200  # mails of one portion
+
+
+def hits(query: str, before: int, portion: int, written_before: int | None = None) -> Generator[list[int], None, None]:
+    """The ids of the matching mails below `before`, newest first, in growing portions; `portion`: how many the first one holds.
 
     written_before  microseconds; mails that were written later need not be among them
     """
+    if is_sqlite() and written_before is None:
+        # One walk, which goes on as long as somebody asks: to begin anew costs more than to go on.
+        with closing(run_sql(main_db, "SELECT rowid FROM search WHERE search MATCH ? AND rowid < ? ORDER BY rowid DESC", (query, before))) as walk:
+            while ids := [int(ident) for (ident,) in walk.fetchmany(portion)]:
+                yield ids
+                portion = min(portion * 2, _MOST_AT_ONCE)
+        return
+    while ids := _hits_below(query, before, portion, written_before):
+        yield ids
+        if len(ids) < portion:
+            return
+        before, portion = ids[-1], min(portion * 2, _MOST_AT_ONCE)
+
+
+def _hits_below(query: str, before: int, limit: int, written_before: int | None) -> list[int]:
+    """The newest so many. Between two portions whole stretches are passed over where all mail is younger."""
     if written_before is not None and is_sqlite():
         old = run_sql(main_db, "SELECT stretch FROM search_stretch WHERE stretch <= ? AND oldest < ? ORDER BY stretch DESC LIMIT 1", ((before - 1) // _STRETCH, written_before))
         row = old.fetchone()

@@ -164,9 +164,6 @@ def _newest_known(viewer: Viewer, ids: Sequence[int]) -> dict[int, dt.datetime |
     return {ident: at if at is None or isinstance(at, dt.datetime) else from_micros(at) for ident, at in asked}
 
 
-_FEW = 2000  # threads that are sorted for a page of them
-
-
 def threads(viewer: Viewer, record_id: int, cursor: str | None = None, limit: int = 50) -> Page[ThreadRow]:
     """The threads on a record that this viewer may read, newest first."""
     return threads_of(viewer, Link.record, record_id, cursor, limit)
@@ -195,8 +192,8 @@ def _page_of(
     stands    what a thread met on that walk must meet to be one of them
     """
     living = Link.select(Link.thread).where(linked, Link.removed_at.is_null(), found_by(viewer, Link))
-    few = [ident for (ident,) in living.limit(_FEW + 1).tuples()]
-    if len(few) <= _FEW:
+    few = [ident for (ident,) in living.limit(rows.MOST_SORTED + 1).tuples()]
+    if len(few) <= rows.MOST_SORTED:
         return rows.page(viewer, [rows.these(few)], condition, cursor, sensible(limit))
     return rows.page(viewer, branches, condition & stands, cursor, sensible(limit))
 
@@ -226,7 +223,7 @@ def exchanges(viewer: Viewer, kind: str, target_id: int, cursor: str | None = No
     return Page(shown[:limit], rows.cursor_after(shown[limit - 1].row) if len(shown) > limit else None)
 
 
-_MOST_COPIES = 500  # further threads of the conversations of one page
+_MOST_COPIES = 50  # threads of one conversation, the newest ones: the same whichever page is looked at
 
 
 def _copies(viewer: Viewer, stands: Any, shown: Sequence[ThreadRow]) -> dict[int, list[ThreadRow]]:
@@ -234,10 +231,9 @@ def _copies(viewer: Viewer, stands: Any, shown: Sequence[ThreadRow]) -> dict[int
 
     Two threads of one owner are no copies of each other.
     """
-    others = visible(viewer, T) & stands & ~rows.these([row.id for row in shown])
-    rest = [*shown, *rows.of_conversations(viewer, {row.conversation_id for row in shown}, others, _MOST_COPIES)]
-    rest.sort(key=lambda row: (row.last_at, row.id), reverse=True)
-    found: dict[int, list[ThreadRow]] = {}
+    rest = rows.of_conversations(viewer, {row.conversation_id for row in shown}, visible(viewer, T) & stands, _MOST_COPIES)
+    looked_at = {row.id for row in rest}
+    found: dict[int, list[ThreadRow]] = {row.id: [] for row in shown if row.id not in looked_at}  # beyond the bound each stands for itself
     while rest:
         head = rest[0]
         found[head.id] = [row for row in rest if row.conversation_id == head.conversation_id and row.owner_id != head.owner_id]

@@ -83,9 +83,14 @@ def _row(viewer: Viewer, values: _Raw) -> ThreadRow:
 
 def _asked(viewer: Viewer, condition: Any, newest: int | None = None) -> Any:
     """The cursor over the rows that meet the condition; `newest`: the first so many in the order of the list."""
-    where, params = main_db.get_sql_context().sql(condition).query()
     order = "" if newest is None else f" ORDER BY t.last_at DESC, t.id DESC LIMIT {int(newest)}"
-    return main_db.execute_sql(_ROWS.replace("?", main_db.obj.param) + where + order, (viewer.rep_id, *params))
+    return ask(_ROWS, (viewer.rep_id,), condition, order)
+
+
+def ask(text: str, params: Sequence[Any], condition: Any, order: str) -> Any:
+    """The cursor of a question that is plain SQL up to its condition, with `?` for parameters, and after it."""
+    where, more = main_db.get_sql_context().sql(condition).query()
+    return main_db.execute_sql(text.replace("?", main_db.obj.param) + where + order, (*params, *more))
 
 
 def _run(viewer: Viewer, condition: Any, newest: int | None = None) -> list[ThreadRow]:
@@ -107,15 +112,23 @@ def many(viewer: Viewer, thread_ids: Sequence[int], *, readable: bool = True) ->
     return [found[thread_id] for thread_id in thread_ids if thread_id in found]
 
 
-def of_conversations(viewer: Viewer, conversations: Collection[str], condition: Any, limit: int) -> list[ThreadRow]:
-    """The threads of these conversations that meet the condition, newest first."""
+_OF_CONVERSATIONS = (
+    f"{_ROWS} t.id IN (SELECT id FROM (SELECT t.id AS id, ROW_NUMBER() OVER (PARTITION BY t.conversation_id ORDER BY t.last_at DESC, t.id DESC) AS place"
+    " FROM thread t WHERE "
+)
+
+
+def of_conversations(viewer: Viewer, conversations: Collection[str], condition: Any, most: int) -> list[ThreadRow]:
+    """Of each of these conversations the newest threads that meet the condition, at most so many; newest first."""
     if not conversations:
         return []
-    return _run(viewer, T.conversation_id.in_(list(conversations)) & condition, limit)
+    rule = T.conversation_id.in_(list(conversations)) & condition
+    found = ask(_OF_CONVERSATIONS, (viewer.rep_id,), rule, f") AS n WHERE place <= {int(most)}) ORDER BY t.last_at DESC, t.id DESC")
+    return [_row(viewer, values) for values in found.fetchall()]
 
 
 Branch = Any  # a condition on T that one index answers in the order of the list
-MOST_SORTED = 500  # threads: of more a walk finds a page sooner than they are sorted
+MOST_SORTED = 2000  # threads: of more a walk finds a page sooner than they are sorted
 
 
 def own(viewer: Viewer) -> Branch:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
-
-from peewee import JOIN
 
 from core.reasons import N_
 from core.store import dialect, words
@@ -23,7 +22,7 @@ from core.store.dialect import Phrase
 from core.store.fields import to_micros
 from core.store.models import Attachment, Message, Participant, Rep, Thread
 from core.store.paging import cursor_of, read_cursor
-from core.store.rows import MOST_SORTED, S, T, among, plain
+from core.store.rows import MOST_SORTED, T, among, ask, plain
 from core.store.visibility import Viewer, visible
 
 MOST_CHARACTERS = 256
@@ -543,7 +542,7 @@ class Found:
 
 
 M: Any = Message.alias("m")
-_CHUNK = 60  # mails of the index that are looked at first: three for each row of a page
+_CHUNK = 45  # mails of the index that are looked at first: two for each row of a page, and some that fall out
 TOO_SLOW = N_("The search was stopped because it took too long; add a word or a date to narrow it down.")
 
 
@@ -577,36 +576,33 @@ def find_query(viewer: Viewer, query: Query, cursor: str | None, limit: int, con
 def _collect(viewer: Viewer, query: Query, before: int, limit: int, condition: Any, found: dict[int, int]) -> int | None:
     """Fill `found` up to the limit; gives the id below which the next page goes on, or None at the end."""
     began = before
-    for ids in _hits(viewer, query, before):
-        fresh = [(message, thread) for message, thread in _checked(viewer, query, ids, condition) if thread not in found]
-        shown_before = _shown_before(viewer, query, {thread for _, thread in fresh}, began, condition)
-        for message, thread in fresh:
-            if thread in found or thread in shown_before:
-                continue
-            if len(found) == limit:
-                return before
-            found[thread] = message
-            before = message
-        before = ids[-1]
+    with closing(_hits(viewer, query, before)) as portions:
+        for ids in portions:
+            fresh = [(message, thread) for message, thread in _checked(viewer, query, ids, condition) if thread not in found]
+            shown_before = _shown_before(viewer, query, {thread for _, thread in fresh}, began, condition)
+            for message, thread in fresh:
+                if thread in found or thread in shown_before:
+                    continue
+                if len(found) == limit:
+                    return before
+                found[thread] = message
+                before = message
+            before = ids[-1]
     return None
 
 
 _FEW = 5000  # threads whose mails a query for words may begin with
 
 
-def _hits(viewer: Viewer, query: Query, before: int) -> Iterator[list[int]]:
+def _hits(viewer: Viewer, query: Query, before: int) -> Generator[list[int], None, None]:
     """The mails below `before` that the index gives for the text, newest first, in growing portions."""
     few = _mails_to_begin_with(viewer, query, before)
     if few is not None:
         hits = sorted(dialect.hits_among(query.text or "", few), reverse=True)
         yield from (hits[at : at + _CHUNK] for at in range(0, len(hits), _CHUNK))
         return
-    chunk, until = _CHUNK, min((part.until for part in query.of_mail if isinstance(part, Fact) and part.until is not None), default=None)
-    while ids := dialect.hits(query.text or "", before, chunk, until):
-        yield ids
-        if len(ids) < chunk:
-            return
-        before, chunk = ids[-1], min(chunk * 2, 3200)
+    until = min((part.until for part in query.of_mail if isinstance(part, Fact) and part.until is not None), default=None)
+    yield from dialect.hits(query.text or "", before, _CHUNK, until)
 
 
 def _few_threads(fact: Fact, most: int) -> list[int] | None:
@@ -627,22 +623,22 @@ def _checked(viewer: Viewer, query: Query, ids: Sequence[int], condition: Any) -
     """Of these mails those that the rows let this viewer see and that meet the conditions: (mail, thread), newest first."""
     if not ids:
         return []
-    # A cross join keeps SQLite from starting at the threads: it would walk everything that the viewer may see.
-    rows = (
-        M.select(M.id, M.thread)
-        .join(T, JOIN.CROSS)
-        .join(S, JOIN.LEFT_OUTER, on=((S.thread == T.id) & (S.rep == viewer.rep_id)), src=T)
-        .where(plain(among("m.id", ids)) & (T.id == M.thread) & visible(viewer, T) & M.deleted_at.is_null())
-        .order_by(M.id.desc())
-    )
+    rule = visible(viewer, T) & plain(among("m.id", ids))
     if query.condition:
-        rows = rows.where(plain(query.condition, query.params))
+        rule &= plain(query.condition, query.params)
     if query.of_mail:
         sql = _Sql(viewer, ids)
-        rows = rows.where(plain(sql.write(Every(query.of_mail)), sql.params))
+        rule &= plain(sql.write(Every(query.of_mail)), sql.params)
     if condition is not None:
-        rows = rows.where(condition)
-    return [(int(message), int(thread)) for message, thread in rows.tuples()]
+        rule &= condition
+    return [(int(message), int(thread)) for message, thread in ask(_MAILS, (viewer.rep_id,), rule, " ORDER BY m.id DESC").fetchall()]
+
+
+# A cross join keeps SQLite from starting at the threads: it would walk everything that the viewer may see.
+_MAILS = (
+    "SELECT m.id, m.thread_id FROM message m CROSS JOIN thread t LEFT JOIN thread_state s ON s.thread_id = t.id AND s.rep_id = ?"
+    " WHERE t.id = m.thread_id AND m.deleted_at IS NULL AND "
+)
 
 
 def _shown_before(viewer: Viewer, query: Query, threads: set[int], began: int, condition: Any) -> set[int]:

@@ -138,7 +138,11 @@ def _language() -> str:
 
 def exactly(moment: dt.datetime | None) -> str:
     """A moment in full, in the reader's zone and language."""
-    return flask_babel.format_datetime(moment, "full") if moment else ""
+    if moment is None:
+        return ""
+    _today, zone, language = _clock()
+    here = _here(moment, zone)
+    return str(babel.dates.format_datetime(here, "full", tzinfo=here.tzinfo, locale=language))
 
 
 def shortly(moment: dt.datetime | None) -> Markup:
@@ -157,9 +161,18 @@ def _clock() -> tuple[dt.date, str, str]:
     return found
 
 
+def _here(moment: dt.datetime, zone: str) -> dt.datetime:
+    """The moment on a clock of this zone; at the ends of the calendar, where a zone may have no such day, on one of UTC."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+    try:
+        return aware.astimezone(zoneinfo.ZoneInfo(zone))
+    except OverflowError:
+        return aware
+
+
 @functools.lru_cache(4096)
 def _short(moment: dt.datetime, today: dt.date, zone: str, language: str) -> Markup:
-    here = moment.astimezone(zoneinfo.ZoneInfo(zone))
+    here = _here(moment, zone)
     day, time = here.date(), _time_of_day(here.time(), language)
     text = time if day == today else _day(day, day.year == today.year, language)
     full = _joined(language).replace("{1}", _day(day, False, language)).replace("{0}", time)
@@ -188,7 +201,7 @@ def in_words(moment: dt.datetime | None) -> Markup:
     if moment is None:
         return Markup("")
     _today, zone, language = _clock()
-    here = moment.astimezone(zoneinfo.ZoneInfo(zone)).replace(second=0, microsecond=0)  # the seconds stand beside it
+    here = _here(moment, zone).replace(second=0, microsecond=0)  # the seconds stand beside it
     text = _joined(language).replace("{1}", _day(here.date(), False, language)).replace("{0}", _time_of_day(here.time(), language))
     return Markup('<time datetime="{}" title="{}">{}</time>').format(moment.isoformat(), exactly(moment), text)
 

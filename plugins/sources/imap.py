@@ -274,9 +274,24 @@ def _close(how: Callable[[], Any]) -> None:
         return  # the connection is gone already
 
 
+class _Client(IMAPClient):
+    """Hears also what came in one piece with the answer to IDLE: a mail that arrived just before.
+
+    Such lines lie in imaplib's buffer (or decrypted in that of TLS), where waiting for the socket alone never finds them.
+    """
+
+    def _poll_socket(self, sock: socket.socket, timeout: float | None = None) -> Any:
+        try:
+            if self._imap.file.peek(1):  # the socket does not block here: what is there is seen, nothing is waited for
+                return True
+        except OSError:
+            pass  # nothing is there yet, as TLS says it
+        return super()._poll_socket(sock, timeout)
+
+
 def _connect(settings: Settings, message_limit: int) -> IMAPClient:
     tls = None if settings.security == "none" else ssl.create_default_context(cadata=settings.certificate or None)
-    client = IMAPClient(
+    client = _Client(
         settings.host,
         settings.port,
         ssl=settings.security == "tls",

@@ -9,7 +9,7 @@ from threading import Thread as Colleague
 import pytest
 
 from core.errors import BadInput
-from core.store import drops, filing, links, people, records, threads, undo
+from core.store import drops, filing, links, people, records, rows, threads, undo
 from core.store.company import change_company
 from core.store.database import connected, write
 from core.store.load import load
@@ -342,13 +342,37 @@ def test_no_thread_is_missing_on_a_record_where_one_conversation_has_more_than_a
     for thread_id in logged:
         Thread.update(conversation_id="one").where(Thread.id == thread_id).execute()
         world.policy_link(thread_id, deal)
-    shown, cursor = [], None
-    while True:
-        page = records.exchanges(ana, "deal", deal, cursor, 2)
-        shown += [one.row.id for one in page.items]
-        if (cursor := page.next) is None:
-            break
+    shown, copies = shown_and_folded(ana, deal)
     assert shown == logged[::-1]
+    assert copies == []
+
+
+def shown_and_folded(viewer, deal):
+    """The threads of a deal that have entries of their own, and those that stand below another, on all pages."""
+    shown, copies, cursor = [], [], None
+    while True:
+        page = records.exchanges(viewer, "deal", deal, cursor, 2)
+        shown += [one.row.id for one in page.items]
+        copies += [copy.id for one in page.items for copy in one.copies]
+        if (cursor := page.next) is None:
+            return shown, copies
+
+
+def test_each_copy_stands_somewhere_however_many_colleagues_have_logged_an_exchange(company, monkeypatch):
+    world, ana = company
+    monkeypatch.setattr(records, "_MOST_COPIES", 4)
+    deal = world.record("Deal")
+    colleagues = [world.rep(f"rep{number}") for number in range(3)]
+    logged = []
+    for number in range(24):  # three conversations, each logged by all of them, and the oldest eight times by one
+        owner = colleagues[number % 3] if number >= 8 else colleagues[0]
+        thread_id = world.mail(owner, sharing="company").thread_id
+        Thread.update(conversation_id=f"c{number // 8}").where(Thread.id == thread_id).execute()
+        world.policy_link(thread_id, deal)
+        logged.append(thread_id)
+    shown, copies = shown_and_folded(ana, deal)
+    assert sorted([*shown, *copies]) == sorted(logged)
+    assert copies
 
 
 def test_a_link_made_while_its_thread_is_shared_is_found_by_all(company, monkeypatch):
@@ -382,7 +406,7 @@ def test_the_page_of_a_record_is_the_same_whether_its_threads_are_sorted_or_walk
         viewer = (ana, bo)[number % 2]
         links.link(viewer, mail.thread_id, "deal", other if number in (3, 4) else deal)
     sorted_ones = [row.subject for row in records.threads(ana, deal).items]
-    monkeypatch.setattr(records, "_FEW", 3)
+    monkeypatch.setattr(rows, "MOST_SORTED", 3)
     assert [row.subject for row in records.threads(ana, deal).items] == sorted_ones == ["11", "10", "8", "7", "6", "2", "0"]
     first = records.threads(ana, deal, None, 4)
     assert [row.subject for row in (*first.items, *records.threads(ana, deal, first.next, 4).items)] == sorted_ones

@@ -97,6 +97,25 @@ def test_a_new_language_speaks_from_the_first_sentence_on(world: World) -> None:
     assert "Saved." in client.get("/account").text
 
 
+@pytest.mark.parametrize(
+    "moment, zone",
+    [(dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC), "Asia/Tokyo"), (dt.datetime(1, 1, 1, tzinfo=dt.UTC), "America/New_York"), (dt.datetime(2026, 3, 1, 23, tzinfo=dt.UTC), "Asia/Tokyo")],
+    ids=["the last", "the first", "the next day there"],
+)
+def test_a_moment_is_told_in_the_zone_of_the_reader_as_far_as_the_calendar_goes(world: World, moment: dt.datetime, zone: str) -> None:
+    with connected():
+        record = world.record("deal", f"A deal of {moment.year}", [world.bo], created_at=moment)
+    client = world.client("ben")
+    world.post(client, "/account/person", name="Ben Ruiz", time_zone=zone, language="en")
+    try:
+        page = client.get(f"/deals/{record}")
+        assert page.status_code == 200
+        assert ("Mar 2, 2026, 8:00" in page.text) == (moment.year == 2026)
+        assert client.get(f"/deals?q=A+deal+of+{moment.year}").status_code == 200
+    finally:
+        world.post(client, "/account/person", name="Ben Ruiz", time_zone="UTC", language="en")
+
+
 def test_a_link_that_is_over_says_where_a_new_one_comes_from(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     anybody = world.client()
     assert 'href="/forgotten"' not in anybody.get("/reset/nothing").text  # no mail can be sent

@@ -21,6 +21,7 @@ from pathlib import Path
 from imapclient import IMAPClient
 
 from tests.conftest import missing
+from tests.plugins.sources.certificates import make_certificate
 
 PASSWORD = "test-secret"
 
@@ -30,7 +31,9 @@ state_dir = @DIR@/state
 log_path = @DIR@/dovecot.log
 protocols = imap
 listen = 127.0.0.1
-ssl = no
+ssl = yes
+ssl_cert = <@CERTIFICATE@
+ssl_key = <@KEY@
 disable_plaintext_auth = no
 auth_mechanisms = plain login xoauth2 oauthbearer
 auth_failure_delay = 0
@@ -57,7 +60,7 @@ service imap-login {
     port = @PORT@
   }
   inet_listener imaps {
-    port = 0
+    port = @TLS_PORT@
   }
 }
 service anvil {
@@ -76,10 +79,11 @@ class Dovecot:
         # Dovecot serves no mail as root; the tests may run as root all the same.
         account = pwd.getpwnam("nobody") if os.getuid() == 0 else pwd.getpwuid(os.getuid())
         self.folder = folder
-        self.port = free_port()
+        self.port, self.tls_port = free_port(), free_port()
+        self.tls = make_certificate(folder, "localhost")
         self.conf = folder / "dovecot.conf"
         group = grp.getgrgid(account.pw_gid).gr_name
-        words = {"DIR": str(folder), "PORT": str(self.port), "USER": account.pw_name, "GROUP": group}
+        words = {"DIR": str(folder), "PORT": str(self.port), "TLS_PORT": str(self.tls_port), "CERTIFICATE": self.tls["tls_cert"], "KEY": self.tls["tls_key"], "USER": account.pw_name, "GROUP": group}
         text = CONF
         for name, value in words.items():
             text = text.replace(f"@{name}@", value)

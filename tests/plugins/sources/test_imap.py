@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -281,6 +282,24 @@ def test_a_session_that_is_kicked_out_of_idle_comes_back(server: Dovecot, user: 
         server.admin("kick", user)
         server.put(user, mail(number=2))
         wait_for(lambda: numbers(house) == [1, 2], "the second mail")
+
+
+@pytest.mark.parametrize("security", ["none", "tls"])
+def test_mail_that_comes_between_the_last_look_and_idle_is_heard_of(server: Dovecot, user: str, security: str) -> None:
+    port, certificate = (server.port, "") if security == "none" else (server.tls_port, Path(server.tls["tls_cert"]).read_text())
+    settings = imap.Settings(host="localhost", port=port, security=security, username=user, password=PASSWORD, certificate=certificate)
+    client = imap._connect(settings, LIMIT)
+    try:
+        client.login(user, PASSWORD)
+        for number in range(1, 6):
+            client.select_folder("INBOX", readonly=True)
+            server.put(user, mail(number=number))
+            ends = threading.Event()
+            waiting = threading.Thread(target=lambda: (imap._idle(client, threading.Event(), 3600), ends.set()), daemon=True)
+            waiting.start()
+            wait_for(ends.is_set, f"the end of IDLE at mail {number}")
+    finally:
+        client.shutdown()
 
 
 def test_new_mail_is_fetched_at_once_by_idle(server: Dovecot, user: str) -> None:
