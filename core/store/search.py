@@ -542,7 +542,7 @@ class Found:
 
 
 M: Any = Message.alias("m")
-_CHUNK = 45  # mails of the index that are looked at first: two for each row of a page, and some that fall out
+_CHUNK = 60  # mails of the index that are looked at first: three for each row of a page
 TOO_SLOW = N_("The search was stopped because it took too long; add a word or a date to narrow it down.")
 
 
