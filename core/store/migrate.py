@@ -25,9 +25,11 @@ _ADVISORY_LOCK = 0x44524F50  # "DROP"
 
 
 def run_text_beside(script: str, database: Any) -> None:
-    """Run the plain SQL that lies beside a migration for this kind of database, statement by statement."""
-    dialect = "sqlite" if isinstance(database, SqliteDatabase) else "postgresql"
-    for statement in Path(script).with_suffix(f".{dialect}.sql").read_text("utf-8").split(";\n"):
+    """Run the plain SQL that lies beside a migration, for both kinds of database or for this one, statement by statement."""
+    text = Path(script).with_suffix(".sql")
+    if not text.exists():
+        text = text.with_suffix(".sqlite.sql" if isinstance(database, SqliteDatabase) else ".postgresql.sql")
+    for statement in text.read_text("utf-8").split(";\n"):
         if statement.strip():
             database.execute_sql(statement)
 

@@ -81,26 +81,19 @@ def _row(viewer: Viewer, values: _Raw) -> ThreadRow:
     )  # fmt: skip
 
 
-def _asked(viewer: Viewer, condition: Any, newest: int | None = None) -> Any:
-    """The cursor over the rows that meet the condition; `newest`: the first so many in the order of the list."""
-    order = "" if newest is None else f" ORDER BY t.last_at DESC, t.id DESC LIMIT {int(newest)}"
-    return ask(_ROWS, (viewer.rep_id,), condition, order)
+def ask(text: str, viewer: Viewer, condition: Any, end: str = "") -> Any:
+    """The cursor of a question that is plain SQL before its condition, with one `?` for who reads, and after it."""
+    where, params = main_db.get_sql_context().sql(condition).query()
+    return main_db.execute_sql(text.replace("?", main_db.obj.param) + where + end, (viewer.rep_id, *params))
 
 
-def ask(text: str, params: Sequence[Any], condition: Any, order: str) -> Any:
-    """The cursor of a question that is plain SQL up to its condition, with `?` for parameters, and after it."""
-    where, more = main_db.get_sql_context().sql(condition).query()
-    return main_db.execute_sql(text.replace("?", main_db.obj.param) + where + order, (*params, *more))
-
-
-def _run(viewer: Viewer, condition: Any, newest: int | None = None) -> list[ThreadRow]:
-    return [_row(viewer, values) for values in _asked(viewer, condition, newest).fetchall()]
+_NEWEST_FIRST = " ORDER BY t.last_at DESC, t.id DESC"
 
 
 def one(viewer: Viewer, thread_id: int) -> ThreadRow | None:
     """The row of a thread that stands in this viewer's lists."""
-    found = _run(viewer, listed(viewer, T) & (T.id == thread_id))
-    return found[0] if found else None
+    found = ask(_ROWS, viewer, listed(viewer, T) & (T.id == thread_id)).fetchone()
+    return _row(viewer, found) if found else None
 
 
 def many(viewer: Viewer, thread_ids: Sequence[int], *, readable: bool = True) -> list[ThreadRow]:
@@ -108,7 +101,7 @@ def many(viewer: Viewer, thread_ids: Sequence[int], *, readable: bool = True) ->
     if not thread_ids:
         return []
     rule = visible(viewer, T) if readable else listed(viewer, T)
-    found = {row.id: row for row in _run(viewer, rule & these(thread_ids))}
+    found = {row.id: row for row in (_row(viewer, values) for values in ask(_ROWS, viewer, rule & these(thread_ids)).fetchall())}
     return [found[thread_id] for thread_id in thread_ids if thread_id in found]
 
 
@@ -123,7 +116,7 @@ def of_conversations(viewer: Viewer, conversations: Collection[str], condition: 
     if not conversations:
         return []
     rule = T.conversation_id.in_(list(conversations)) & condition
-    found = ask(_OF_CONVERSATIONS, (viewer.rep_id,), rule, f") AS n WHERE place <= {int(most)}) ORDER BY t.last_at DESC, t.id DESC")
+    found = ask(_OF_CONVERSATIONS, viewer, rule, f") AS n WHERE place <= {int(most)}){_NEWEST_FIRST}")
     return [_row(viewer, values) for values in found.fetchall()]
 
 
@@ -172,7 +165,7 @@ def page(viewer: Viewer, branches: Iterable[Branch], condition: Any, cursor: str
         rule &= condition
     order: Callable[[_Raw], tuple[int, int]] = lambda values: (-values[_LAST_AT], -values[0])  # noqa: E731
     with ExitStack() as open_walks:  # no walk goes further than the page needs
-        walks = [open_walks.enter_context(closing(_asked(viewer, branch & rule, limit + 1))) for branch in branches]
+        walks = [open_walks.enter_context(closing(ask(_ROWS, viewer, branch & rule, f"{_NEWEST_FIRST} LIMIT {int(limit) + 1}"))) for branch in branches]
         merged = list(islice(heapq.merge(*walks, key=order), limit + 1))
     shown = [_row(viewer, values) for values in merged[:limit]]
     more = len(merged) > limit

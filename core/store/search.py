@@ -325,24 +325,24 @@ _MOST_NAMED = 5000  # contacts, organisations or records that one name may stand
 def _linked(reader: _Reader, name: str, value: str) -> Node | None:
     """By id, or by a part of the title."""
     kind = {"org": "organisation"}.get(name, name)
+    params: tuple[Any, ...]
     column = {"contact": "contact_id", "organisation": "organisation_id"}.get(kind, "record_id")
-    params: tuple[Any, ...] = (kind,)
-    many = False
     readable = f"l.removed_at IS NULL AND {among('l.reader', (reader.viewer.rep_id, 0))}"
+    table, title = {"contact_id": ("contact", "name"), "organisation_id": ("organisation", "name")}.get(column, ("record", "title"))
+    holds = f"lower(x.{title}) LIKE lower(?) ESCAPE '\\'"
     if value.isascii() and value.isdigit() and len(value) < 19:
-        live = f"FROM link l WHERE {readable} AND l.kind = ? AND {among(f'{{}}l.{column}', [int(value)])}"
+        ids = [int(value)]
     else:
-        table, title = {"contact_id": ("contact", "name"), "organisation_id": ("organisation", "name")}.get(column, ("record", "title"))
-        holds = f"lower(x.{title}) LIKE lower(?) ESCAPE '\\'"
         found = run_sql(main_db, f"SELECT x.id FROM {table} x WHERE {holds} LIMIT {_MOST_NAMED + 1}", (dialect.contains(value),)).fetchall()
-        if len(found) <= _MOST_NAMED:
-            live = f"FROM link l WHERE {readable} AND l.kind = ? AND {among(f'{{}}l.{column}', [ident for (ident,) in found])}"
-        else:
-            live = f"FROM link l JOIN {table} x ON x.id = l.{column} WHERE {readable} AND l.kind = ? AND {holds}"
-            params = (kind, dialect.contains(value))
-            many = True  # what so many stand on is met soon on a walk
+        ids = [ident for (ident,) in found]
+    if len(ids) <= _MOST_NAMED:
+        live, params = f"FROM link l WHERE {readable} AND l.kind = ? AND {among(f'{{}}l.{column}', ids)}", (kind,)
+        few = f"SELECT l.thread_id {live.format('')}"
+    else:
+        live, params = f"FROM link l JOIN {table} x ON x.id = l.{column} WHERE {readable} AND l.kind = ? AND {holds}", (kind, dialect.contains(value))
+        few = ""  # what so many stand on is met soon on a walk
     # Of a thread that is known already its own links are looked at, not all those of the record: the plus keeps its index out.
-    return Fact(f"EXISTS (SELECT 1 {live.format('+')} AND l.thread_id = t.id)", params, f"{name}:{value}", few="" if many else f"SELECT l.thread_id {live.format('')}")
+    return Fact(f"EXISTS (SELECT 1 {live.format('+')} AND l.thread_id = t.id)", params, f"{name}:{value}", few=few)
 
 
 _Operator = Callable[[_Reader, str, str], "Node | None"]
@@ -461,7 +461,8 @@ def understand(viewer: Viewer, text: str, now: dt.datetime | None = None) -> Que
         sql = _Sql(viewer, ())
         query.condition = sql.write(Every(tuple(of_thread)))
         query.params = sql.params
-        query.begin = next((found for part in of_thread if isinstance(part, Fact) and part.few and (found := _few_threads(part, MOST_SORTED if query.text is None else _FEW)) is not None), None)
+        most = MOST_SORTED if query.text is None else _FEW
+        query.begin = next((found for part in of_thread if isinstance(part, Fact) and part.few and (found := _few_threads(part, most)) is not None), None)
     return query
 
 
@@ -631,7 +632,7 @@ def _checked(viewer: Viewer, query: Query, ids: Sequence[int], condition: Any) -
         rule &= plain(sql.write(Every(query.of_mail)), sql.params)
     if condition is not None:
         rule &= condition
-    return [(int(message), int(thread)) for message, thread in ask(_MAILS, (viewer.rep_id,), rule, " ORDER BY m.id DESC").fetchall()]
+    return [(int(message), int(thread)) for message, thread in ask(_MAILS, viewer, rule, " ORDER BY m.id DESC").fetchall()]
 
 
 # A cross join keeps SQLite from starting at the threads: it would walk everything that the viewer may see.
