@@ -172,8 +172,8 @@ def phrase(wanted: Phrase) -> str:
 _MOST_ENDINGS = 60
 
 
-def _words_that_begin(beginning: str) -> list[str]:
-    """The words of the index that begin so, quoted; none when there are too many.
+def _words_that_begin(beginning: str) -> list[str] | None:
+    """The words of the index that begin so, quoted; None when there are too many.
 
     Asked for a beginning the index reads every mail of all its words before it gives the first; asked for one of several
     words it gives the newest mails at once.
@@ -186,7 +186,32 @@ def _words_that_begin(beginning: str) -> list[str]:
             return found
         found.append(f'"{row[0]}"')
         place = row[0] + "\x01"  # the next word: none has such a letter
-    return []
+    return None
+
+
+def is_broad(wanted: Phrase) -> bool:
+    """True for a beginning that very many words share: the index would read all their mails before it gives the newest."""
+    return is_sqlite() and wanted.beginning and len(wanted.words) == 1 and _words_that_begin(wanted.words[0]) is None
+
+
+def that_begin(message_ids: Sequence[int], wanted: Sequence[Phrase]) -> list[int]:
+    """Those of these mails, in their order, whose indexed text has a word with each of these beginnings."""
+    texts = [" || ' ' || ".join(f"f.{column}" for column in ([one.column] if one.column else _COLUMNS)) for one in wanted]
+    holds = " AND ".join(f"' ' || {text} GLOB ?" for text in texts)
+    patterns = [f"*[{_BETWEEN_WORDS}]{one.words[0]}*" for one in wanted]  # a word is letters and digits: it has no wildcard
+    rows = run_sql(main_db, f"SELECT f.rowid FROM search f WHERE f.rowid IN ({', '.join(map(str, message_ids))}) AND {holds}", patterns).fetchall()
+    found = {ident for (ident,) in rows}
+    return [ident for ident in message_ids if ident in found]
+
+
+# What stands before a word of the index: it is cut already, or it is small ASCII (`words_of`).
+_BETWEEN_WORDS = "\x01-/:-`{-\x7f"
+
+
+def anything(access: Sequence[str]) -> str:
+    """All that the holder of these access terms may find. SQLite only."""
+    terms = " OR ".join(f'"{term}"' for term in access)
+    return f"access : ({terms})"
 
 
 def both(parts: Sequence[str]) -> str:
@@ -205,8 +230,7 @@ def without(wanted: str, unwanted: Sequence[str]) -> str:
 def within(query: str, access: Sequence[str]) -> str:
     """The query, limited to what the holder of these access terms may find. The brackets are what keeps an OR inside."""
     if is_sqlite():
-        terms = " OR ".join(f'"{term}"' for term in access)
-        return f"({query}) AND access : ({terms})"
+        return f"({query}) AND {anything(access)}"
     terms = " | ".join(f"'#{term}'" for term in access)
     return f"({query}) & ({terms})"
 

@@ -152,12 +152,14 @@ class Watch:
                     self._over(name, kind)
 
     def _over(self, name: str, kind: Kind) -> None:
+        """One database is well again. The lock goes first: who sees no trouble here sees none anywhere."""
         with self._lock:
-            if self._troubles.get(name, ("", None))[0] == kind:
-                del self._troubles[name]
-                log.warning("the %s database can be written again", name)
-            if not self._troubles:
+            if self._troubles.get(name, ("", None))[0] != kind:
+                return
+            if len(self._troubles) == 1:
                 self._release()
+            del self._troubles[name]
+            log.warning("the %s database can be written again", name)
 
     def _hold(self) -> None:
         """Say that this process is in trouble, unless another one says so already."""

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import heapq
 from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import msgspec
-from peewee import JOIN, SQL
+from peewee import SQL
 
 from core.store.database import main_db
 from core.store.fields import from_micros, to_micros
@@ -60,7 +57,6 @@ _ROWS = (
 
 
 _Raw = Sequence[Any]  # the columns as the database gives them
-_LAST_AT = 9  # its place in _ROWS
 
 
 def _row(viewer: Viewer, values: _Raw) -> ThreadRow:
@@ -121,7 +117,7 @@ def of_conversations(viewer: Viewer, conversations: Collection[str], condition: 
 
 
 Branch = Any  # a condition on T that one index answers in the order of the list
-MOST_SORTED = 2000  # threads: of more a walk finds a page sooner than they are sorted
+MOST_SORTED = 500  # threads: of more a walk finds a page sooner than they are sorted
 
 
 def own(viewer: Viewer) -> Branch:
@@ -151,47 +147,61 @@ def cursor_after(row: ThreadRow) -> str:
     return cursor_of(to_micros(row.last_at), row.id)
 
 
+_Place = tuple[int, ...]  # last_at and id: where a thread stands in a list
+
+
 def page(viewer: Viewer, branches: Iterable[Branch], condition: Any, cursor: str | None, limit: int) -> Page[ThreadRow]:
-    """The newest threads of several branches: each is walked along its own index, and the heads are merged.
-
-    One query over "mine or shared" would sort every thread of the company; two short walks touch a page each.
-    """
-    after = read_cursor(cursor, 2)
-    rule = listed(viewer, T)
-    if after is not None:
-        moment = from_micros(after[0])
-        rule &= (T.last_at <= moment) & ((T.last_at < moment) | (T.id < after[1]))
-    if condition is not None:
-        rule &= condition
-    order: Callable[[_Raw], tuple[int, int]] = lambda values: (-values[_LAST_AT], -values[0])  # noqa: E731
-    with ExitStack() as open_walks:  # no walk goes further than the page needs
-        walks = [open_walks.enter_context(closing(ask(_ROWS, viewer, branch & rule, f"{_NEWEST_FIRST} LIMIT {int(limit) + 1}"))) for branch in branches]
-        merged = list(islice(heapq.merge(*walks, key=order), limit + 1))
-    shown = [_row(viewer, values) for values in merged[:limit]]
-    more = len(merged) > limit
-    return Page(shown, cursor_after(shown[-1]) if more and shown else None)
-
-
-_MOST_AT_ONCE = 800
+    """The newest threads of several branches that meet the condition."""
+    return _page(viewer, _places(viewer, branches, condition, read_cursor(cursor, 2), limit + 1), limit)
 
 
 def page_in_portions(
     viewer: Viewer, branches: Sequence[Branch], condition: Any, asked: Callable[[Sequence[int]], Any], cursor: str | None, limit: int
 ) -> Page[ThreadRow]:
     """As `page`, for a further condition that is made for each portion of threads (`asked` of their ids)."""
-    found: list[ThreadRow] = []
-    portion = 2 * limit
-    while True:
-        part = page(viewer, branches, condition, cursor, portion)
-        ids = [row.id for row in part.items]
-        meeting = T.select(T.id).join(S, JOIN.LEFT_OUTER, on=((S.thread == T.id) & (S.rep == viewer.rep_id)), src=T).where(T.id.in_(ids) & asked(ids))
-        kept = {ident for (ident,) in meeting.tuples()} if ids else set()
-        found += [row for row in part.items if row.id in kept]
-        if len(found) > limit or part.next is None:
+    found: list[_Place] = []
+    after, portion = read_cursor(cursor, 2), 2 * limit
+    while len(found) <= limit:
+        places = _places(viewer, branches, condition, after, portion)
+        ids = [ident for _last_at, ident in places]
+        kept = {ident for (ident,) in ask(_IDS, viewer, these(ids) & asked(ids)).fetchall()} if ids else set()
+        found += [place for place in places if place[1] in kept]
+        if len(places) < portion:
             break
-        cursor, portion = part.next, min(portion * 2, _MOST_AT_ONCE)
-    shown = found[:limit]
-    return Page(shown, cursor_after(shown[-1]) if len(found) > limit else None)
+        after, portion = places[-1], min(portion * 2, _MOST_AT_ONCE)
+    return _page(viewer, found, limit)
+
+
+_MOST_AT_ONCE = 800
+_JOINED = " FROM thread t LEFT JOIN thread_state s ON s.thread_id = t.id AND s.rep_id = ? WHERE "
+_IDS = f"SELECT t.id{_JOINED}"
+_PLACES = f"SELECT t.last_at, t.id{_JOINED}"
+
+
+def _places(viewer: Viewer, branches: Iterable[Branch], condition: Any, after: _Place | None, most: int) -> list[_Place]:
+    """Where the newest threads of these branches stand, at most so many, each branch walked along its own index.
+
+    One query over "mine or shared" would sort every thread of the company; two short walks touch a page each. And what one
+    branch has filled a page with, the next one can only add to with what is newer: it is walked no further than that.
+    """
+    rule = listed(viewer, T)
+    if after is not None:
+        moment = from_micros(after[0])
+        rule &= (T.last_at <= moment) & ((T.last_at < moment) | (T.id < after[1]))
+    if condition is not None:
+        rule &= condition
+    found: list[_Place] = []
+    for branch in branches:
+        newer = branch & rule & (T.last_at >= from_micros(found[-1][0])) if len(found) == most else branch & rule
+        found += [(last_at, ident) for last_at, ident in ask(_PLACES, viewer, newer, f"{_NEWEST_FIRST} LIMIT {int(most)}").fetchall()]
+        found = sorted(found, reverse=True)[:most]
+    return found
+
+
+def _page(viewer: Viewer, found: Sequence[_Place], limit: int) -> Page[ThreadRow]:
+    """The rows of a page; one place more than it holds says that there is a next one."""
+    shown = many(viewer, [ident for _last_at, ident in found[:limit]], readable=False)
+    return Page(shown, cursor_of(*found[limit - 1]) if len(found) > limit else None)
 
 
 def plain(condition: str, params: Sequence[Any] = ()) -> Any:

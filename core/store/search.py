@@ -143,6 +143,8 @@ class Query:
     """What was understood: the part for the index, the conditions beside it, and the sentences about it."""
 
     text: str | None = None  # in the language of the index, None when no word must be found
+    beginnings: tuple[Phrase, ...] = ()  # of these, the ones that very many words share …
+    loose: str = ""  # … and the text without them
     condition: str = ""  # over t, s
     params: list[Any] = field(default_factory=list)
     of_mail: tuple[Node, ...] = ()  # what is asked of single mails beside the text: over m (and t, s)
@@ -453,7 +455,12 @@ def understand(viewer: Viewer, text: str, now: dt.datetime | None = None) -> Que
     positive = [part for part in parts if _is_for_index(part)]
     negative = [part for part in parts if isinstance(part, Not) and _is_for_index(part.part)] if positive else []
     if positive:
-        query.text = dialect.within(_wanted_all([*positive, *negative]), access_terms(viewer.rep_id, True))
+        access = access_terms(viewer.rep_id, True)
+        query.text = dialect.within(_wanted_all([*positive, *negative]), access)
+        broad = [part for part in positive if isinstance(part, Text) and dialect.is_broad(part.phrase)]
+        if broad:
+            query.beginnings = tuple(part.phrase for part in broad)
+            query.loose = _loose([part for part in positive if part not in broad], negative, access)
     rest = [part for part in parts if part not in positive and part not in negative]
     of_thread = [part for part in rest if not _of_mail(part)]
     query.of_mail = tuple(part for part in rest if _of_mail(part))
@@ -464,6 +471,14 @@ def understand(viewer: Viewer, text: str, now: dt.datetime | None = None) -> Que
         most = MOST_SORTED if query.text is None else _FEW
         query.begin = next((found for part in of_thread if isinstance(part, Fact) and part.few and (found := _few_threads(part, most)) is not None), None)
     return query
+
+
+def _loose(positive: Sequence[Node], negative: Sequence[Node], access: Sequence[str]) -> str:
+    """What is asked of the index beside the beginnings that very many words share."""
+    if positive:
+        return dialect.within(_wanted_all([*positive, *negative]), access)
+    unwanted = [_wanted(part.part) for part in negative if isinstance(part, Not)]
+    return dialect.without(dialect.anything(access), unwanted) if unwanted else dialect.anything(access)
 
 
 def asks_for_held(viewer: Viewer, text: str) -> bool:
@@ -599,11 +614,36 @@ def _hits(viewer: Viewer, query: Query, before: int) -> Generator[list[int], Non
     """The mails below `before` that the index gives for the text, newest first, in growing portions."""
     few = _mails_to_begin_with(viewer, query, before)
     if few is not None:
-        hits = sorted(dialect.hits_among(query.text or "", few), reverse=True)
+        hits = sorted(_among(query, few), reverse=True)
         yield from (hits[at : at + _CHUNK] for at in range(0, len(hits), _CHUNK))
         return
+    if query.beginnings:
+        before = yield from _looked_through(query, before)
     until = min((part.until for part in query.of_mail if isinstance(part, Fact) and part.until is not None), default=None)
     yield from dialect.hits(query.text or "", before, _CHUNK, until)
+
+
+_LOOKED_THROUGH = 1500  # mails: a beginning that many words share mostly fills a page much sooner
+
+
+def _looked_through(query: Query, before: int) -> Generator[list[int], None, int]:
+    """The newest mails that match, found by looking at their words; at last the id below which the index must answer."""
+    looked = 0
+    with closing(dialect.hits(query.loose, before, _CHUNK)) as portions:
+        for ids in portions:
+            if found := dialect.that_begin(ids, query.beginnings):
+                yield found
+            before = ids[-1]
+            looked += len(ids)
+            if looked >= _LOOKED_THROUGH:
+                return before
+    return 0
+
+
+def _among(query: Query, message_ids: Sequence[int]) -> list[int]:
+    """Those of these mails that match the text."""
+    found = sorted(dialect.hits_among(query.loose or query.text or "", message_ids))
+    return dialect.that_begin(found, query.beginnings) if query.beginnings and found else found
 
 
 def _few_threads(fact: Fact, most: int) -> list[int] | None:
@@ -647,7 +687,7 @@ def _shown_before(viewer: Viewer, query: Query, threads: set[int], began: int, c
     if not threads or began >= 2**62:
         return set()
     newer = [ident for (ident,) in M.select(M.id).where(M.thread.in_(list(threads)), M.id >= began).limit(5000).tuples()]
-    return {thread for _, thread in _checked(viewer, query, sorted(dialect.hits_among(query.text or "", newer)), condition)}
+    return {thread for _, thread in _checked(viewer, query, _among(query, newer), condition)}
 
 
 def still_true() -> bool:

@@ -147,13 +147,10 @@ def _branches(viewer: Viewer, tab: str, owner: int | None, *, readable: bool = F
     return [rows.own(viewer), shared]
 
 
-_FEW = 1000
-
-
 def _few_archived(viewer: Viewer) -> list[int] | None:
     """What the reader has archived, or None when it is so much that walking the inbox finds a page of it sooner."""
-    found = plain.rows(f"SELECT thread_id FROM thread_state WHERE rep_id = ? AND archived_at IS NOT NULL LIMIT {_FEW}", viewer.rep_id)
-    return [int(ident) for (ident,) in found] if len(found) < _FEW else None
+    found = plain.rows(f"SELECT thread_id FROM thread_state WHERE rep_id = ? AND archived_at IS NOT NULL LIMIT {rows.MOST_SORTED + 1}", viewer.rep_id)
+    return [int(ident) for (ident,) in found] if len(found) <= rows.MOST_SORTED else None
 
 
 def row(viewer: Viewer, thread_id: int) -> ThreadRow | None:

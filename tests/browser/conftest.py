@@ -17,6 +17,9 @@ from tests.web.world import PASSWORD, World, open_world
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
+# A page that is left breaks off the questions that were still on their way, such as the one for new mail, and htmx says so.
+LEFT_BEHIND = ("htmx:sendAbort", "htmx:afterRequest")
+
 
 class Quiet(WSGIRequestHandler):
     def log(self, *_: object) -> None:
@@ -81,4 +84,4 @@ def visit(browser, base: str) -> Iterator[object]:
     yield open_page
     for context in contexts:
         context.close()
-    assert complaints == []
+    assert [complaint for complaint in complaints if not complaint.startswith(LEFT_BEHIND)] == []

@@ -144,6 +144,35 @@ def test_old_mail_that_comes_late_is_found_by_its_time(company, monkeypatch):
         assert found(ana, asked) == ["34 old", "25 old", "16 old", "7 old"], asked
 
 
+BEGINNINGS = ["alp*", "alp* beta", "beta alp*", "-beta alp*", "alp* -gamma", "subject:alp*", "to:cy*", "alp* to:cy*", "alp* OR beta", "alp* is:unread", "zzz*", "東", "東 -京", "alp* filename:off*"]
+
+
+@pytest.mark.parametrize("looked_through", [0, 7, 1500])
+def test_a_beginning_that_many_words_share_finds_what_the_index_finds(company, monkeypatch, looked_through):
+    world, ana, bo = company
+    texts = ["alpha", "alpine beta", "(alps) gamma", "x-alpaca", "scalpel", "ébalp", "Ünder alpé", "beta", "東京", "東海 alp", "a_alpha_b", "東"]
+    people = [world.contact("Cyrus"), world.contact("Di")]
+    for number in range(60):
+        of = {"contact": people[number % 5 % 2], "files": ("Offer.pdf",) if number % 4 == 0 else ()}
+        world.mail(bo if number % 3 == 0 else ana, texts[number % 12], subject=f"{texts[number * 7 % 11]} {number}", **of)
+
+    def pages(typed: str) -> list[list[str]]:
+        answers, cursor = [], None
+        while True:
+            page = threads.page(ana, q=typed, cursor=cursor, limit=4)
+            answers.append([row.subject for row in page.items])
+            cursor = page.next
+            if cursor is None:
+                return answers
+
+    expected = {typed: pages(typed) for typed in BEGINNINGS}
+    assert len(expected["alp*"]) > 5
+    monkeypatch.setattr(search, "_LOOKED_THROUGH", looked_through)
+    monkeypatch.setattr(search, "_CHUNK", 5)
+    monkeypatch.setattr(search.dialect, "_MOST_ENDINGS", -1)
+    assert {typed: pages(typed) for typed in BEGINNINGS} == expected
+
+
 def test_what_is_not_understood_is_said_and_the_rest_is_searched(company):
     world, ana, _ = company
     world.mail(ana, "alpha", subject="a")

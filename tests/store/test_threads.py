@@ -96,7 +96,7 @@ def test_a_page_costs_the_same_number_of_queries_however_long_it_is(company, cap
             assert len(threads.page(ana, limit=limit).items) == limit
             return len([record for record in caplog.records if record.name == "peewee"])
 
-    assert cost(30) == cost(2) <= 2
+    assert cost(30) == cost(2) <= 3  # two walks, and the rows of what they found
 
 
 def test_unread_and_archived_are_each_reader_s_own(company):
