@@ -390,7 +390,7 @@ def measure(folders: dict[int, Path], rounds: int, cpu: bool, only: str) -> dict
 
 
 def part(values: list[float], percent: int) -> float:
-    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
+    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1] if len(values) > 1 else values[0]
 
 
 def main() -> None:

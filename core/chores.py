@@ -1,4 +1,4 @@
-"""What the sweeper does beside ringing: expire what is past its time, send notices, tell the sinks.
+"""What the sweeper does beside ringing: expire what is past its time, send notices, tell the sinks, tidy the search index at night.
 
 Relays and sinks are other people's machines, so each is talked to in a thread of its own: one that hangs never keeps the
 sweeper from its mails. What a thread had begun when the process ended is tried again after its lease.
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from core import events, notices
 from core.events import Teller
 from core.house import House
-from core.store import retention
+from core.store import dialect, retention
 from core.store.company import company
 from core.store.database import connected
 
@@ -22,6 +22,7 @@ log = logging.getLogger("dropcopy.chores")
 
 EXPIRE_EVERY = dt.timedelta(hours=1)
 EXPIRE_ROUNDS = 50  # portions of one sweep; the rest goes with the next
+NIGHT = range(2, 5)  # hours of the machine's clock
 
 
 class Chores:
@@ -30,6 +31,7 @@ class Chores:
     def __init__(self, house: House) -> None:
         self._house = house
         self._expired_at: dt.datetime | None = None
+        self._tidied_on: dt.date | None = None
         self._beside: dict[str, threading.Thread] = {}
         self._lock = threading.Lock()
         self._busy: set[str] = set()
@@ -44,6 +46,7 @@ class Chores:
         self._start("notices", lambda: notices.send_due(self._house))
         for teller in self._tellers:
             self._start(teller.sink, teller.tell)
+        self._tidy(self._house.now().astimezone())
 
     def tell(self) -> None:
         """Send and tell at once what was queued just now. A sink that fails is left alone until the next sweep."""
@@ -65,6 +68,12 @@ class Chores:
             if not any(number for kind, number in gone.items() if kind != "small"):
                 self._expired_at = now
                 return
+
+    def _tidy(self, here: dt.datetime) -> None:
+        """Once a night; `here`: the time by the machine's clock."""
+        if here.hour in NIGHT and here.date() != self._tidied_on:
+            self._tidied_on = here.date()
+            self._start("tidying the search index", dialect.tidy)
 
     def _start(self, name: str, work: Callable[[], int], *, again: bool = False) -> None:
         """Do a work beside the sweeper, unless it is still at it; `again` has it look once more then, for what was queued meanwhile."""

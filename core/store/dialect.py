@@ -17,7 +17,7 @@ from typing import Any
 from peewee import SQL, DatabaseError, NodeList, OperationalError, Value, fn
 
 from core.store import words
-from core.store.database import is_sqlite, main_db, run_sql
+from core.store.database import is_sqlite, main_db, run_sql, write
 
 PATIENCE = 2.0  # seconds that one search may take
 _MOST_WORDS = 16_000  # PostgreSQL keeps no positions beyond 16 383
@@ -59,7 +59,6 @@ def create_search() -> None:
         for name, value in _MERGING.items():
             if known.get(name) != value:
                 main_db.execute_sql("INSERT INTO search (search, rank) VALUES (?, ?)", (name, value))
-        main_db.execute_sql("CREATE VIRTUAL TABLE IF NOT EXISTS search_word USING fts5vocab('search', 'instance')")
         return
     main_db.execute_sql("CREATE TABLE IF NOT EXISTS search (message_id bigint PRIMARY KEY, document tsvector NOT NULL)")
     main_db.execute_sql("CREATE INDEX IF NOT EXISTS search_document ON search USING gin (document)")
@@ -157,8 +156,6 @@ def phrase(wanted: Phrase) -> str:
     if is_sqlite():
         columns = wanted.column or " ".join(_COLUMNS)
         words = " ".join(wanted.words)
-        if wanted.beginning and len(wanted.words) == 1 and (found := _words_that_begin(words)):
-            return f"{{{columns}}} : ({' OR '.join(found)})"
         return f'{{{columns}}} : "{words}"' + (" *" if wanted.beginning else "")
     weight = _WEIGHTS.get(wanted.column, "")
     last = len(wanted.words) - 1
@@ -169,33 +166,15 @@ def phrase(wanted: Phrase) -> str:
     return f"({' <-> '.join(parts)})"
 
 
-_MOST_ENDINGS = 60
-
-
-def _words_that_begin(beginning: str) -> list[str] | None:
-    """The words of the index that begin so, quoted; None when there are too many.
-
-    Asked for a beginning the index reads every mail of all its words before it gives the first; asked for one of several
-    words it gives the newest mails at once.
-    """
-    found: list[str] = []
-    place = beginning
-    while len(found) <= _MOST_ENDINGS:
-        row = run_sql(main_db, "SELECT term FROM search_word WHERE term >= ? AND term < ? LIMIT 1", (place, beginning + "\U0010ffff")).fetchone()
-        if row is None:
-            return found
-        found.append(f'"{row[0]}"')
-        place = row[0] + "\x01"  # the next word: none has such a letter
-    return None
-
-
-def is_broad(wanted: Phrase) -> bool:
-    """True for a beginning that very many words share: the index would read all their mails before it gives the newest."""
-    return is_sqlite() and wanted.beginning and len(wanted.words) == 1 and _words_that_begin(wanted.words[0]) is None
+def is_slow(wanted: Phrase) -> bool:
+    """True for a beginning alone: SQLite's index reads all mails of all words that begin so before it gives the newest."""
+    return is_sqlite() and wanted.beginning and len(wanted.words) == 1
 
 
 def that_begin(message_ids: Sequence[int], wanted: Sequence[Phrase]) -> list[int]:
-    """Those of these mails, in their order, whose indexed text has a word with each of these beginnings."""
+    """Those of these mails, in their order, whose indexed text has words with all of these beginnings. SQLite only."""
+    if not message_ids:
+        return []
     texts = [" || ' ' || ".join(f"f.{column}" for column in ([one.column] if one.column else _COLUMNS)) for one in wanted]
     holds = " AND ".join(f"' ' || {text} GLOB ?" for text in texts)
     patterns = [f"*[{_BETWEEN_WORDS}]{one.words[0]}*" for one in wanted]  # a word is letters and digits: it has no wildcard
@@ -328,10 +307,25 @@ def patience(seconds: float = PATIENCE) -> Iterator[None]:
         raise
 
 
-def upkeep() -> None:
-    """Tidy the index; once a night."""
-    if is_sqlite():
-        main_db.execute_sql("INSERT INTO search (search) VALUES ('optimize')")
+_TIDIED = 100  # pages of the index at once: some hundredths of a second
+
+
+def tidy() -> int:
+    """Make one part of the many in which the index was written, without what was deleted: a search looks into each of them.
+
+    In portions, with as much time between them as they take: filing goes on. SQLite only; gives the number of portions.
+    """
+    if not is_sqlite():
+        return 0
+    portions, pages = 0, -_TIDIED  # a number below zero begins it (sqlite.org/fts5.html, the 'merge' command)
+    while True:
+        before, began = main_db.obj.connection().total_changes, time.monotonic()
+        with write(durable=False):
+            run_sql(main_db, "INSERT INTO search (search, rank) VALUES ('merge', ?)", (pages,))
+        portions, pages = portions + 1, _TIDIED
+        if main_db.obj.connection().total_changes - before < 2:
+            return portions
+        time.sleep(time.monotonic() - began)
 
 
 # --- plain conditions ---------------------------------------------------------------------------------------------

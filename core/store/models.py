@@ -589,7 +589,7 @@ class Undo(_Main):
 # What is often NULL is indexed where it is set: a row of NULL answers no question, and would cost each filed mail a page.
 for _set, *_columns in (
     (Link.contact, Link.contact, Link.reader), (Link.organisation, Link.organisation, Link.reader), (Link.record, Link.record, Link.reader),
-    (Participant.contact, Participant.contact), (Thread.waiting, Thread.owner, Thread.waiting, Thread.deleted_at), (Thread.split_from, Thread.split_from),
+    (Participant.contact, Participant.contact), (Thread.waiting, Thread.owner, Thread.waiting, Thread.deleted_at, Thread.last_at, Thread.id), (Thread.split_from, Thread.split_from),
     (Outcome.thread, Outcome.thread), (Thread.waiting, Thread.last_at, Thread.id), (Link.record, Link.created_at),
     (ThreadState.archived_at, ThreadState.rep, ThreadState.archived_at, ThreadState.thread),
 ):  # fmt: skip

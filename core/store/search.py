@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -143,8 +143,8 @@ class Query:
     """What was understood: the part for the index, the conditions beside it, and the sentences about it."""
 
     text: str | None = None  # in the language of the index, None when no word must be found
-    beginnings: tuple[Phrase, ...] = ()  # of these, the ones that very many words share …
-    loose: str = ""  # … and the text without them
+    beginnings: tuple[Phrase, ...] = ()  # what of it the index is slow to answer …
+    loose: str = ""  # … and the text without that
     condition: str = ""  # over t, s
     params: list[Any] = field(default_factory=list)
     of_mail: tuple[Node, ...] = ()  # what is asked of single mails beside the text: over m (and t, s)
@@ -409,9 +409,15 @@ class _Sql:
         self.among = sorted(among)
         self.params: list[Any] = []
 
+    def mails_with(self, node: Node) -> Collection[int]:
+        """Those of the mails that a node for the index finds."""
+        if isinstance(node, Text) and dialect.is_slow(node.phrase):
+            return dialect.that_begin(self.among, [node.phrase])
+        return dialect.hits_among(dialect.within(_wanted(node), self.access), self.among)
+
     def write(self, node: Node) -> str:
         if isinstance(node, Text):
-            return among("m.id", dialect.hits_among(dialect.within(dialect.phrase(node.phrase), self.access), self.among))
+            return among("m.id", self.mails_with(node))
         if isinstance(node, Fact):
             self.params += node.params
             return node.sql
@@ -457,10 +463,10 @@ def understand(viewer: Viewer, text: str, now: dt.datetime | None = None) -> Que
     if positive:
         access = access_terms(viewer.rep_id, True)
         query.text = dialect.within(_wanted_all([*positive, *negative]), access)
-        broad = [part for part in positive if isinstance(part, Text) and dialect.is_broad(part.phrase)]
-        if broad:
-            query.beginnings = tuple(part.phrase for part in broad)
-            query.loose = _loose([part for part in positive if part not in broad], negative, access)
+        slow = [part for part in positive if isinstance(part, Text) and dialect.is_slow(part.phrase)]
+        if slow:
+            query.beginnings = tuple(part.phrase for part in slow)
+            query.loose = _loose([part for part in positive if part not in slow], negative, access)
     rest = [part for part in parts if part not in positive and part not in negative]
     of_thread = [part for part in rest if not _of_mail(part)]
     query.of_mail = tuple(part for part in rest if _of_mail(part))
@@ -474,7 +480,7 @@ def understand(viewer: Viewer, text: str, now: dt.datetime | None = None) -> Que
 
 
 def _loose(positive: Sequence[Node], negative: Sequence[Node], access: Sequence[str]) -> str:
-    """What is asked of the index beside the beginnings that very many words share."""
+    """What is asked of the index beside the beginnings that it is slow to answer."""
     if positive:
         return dialect.within(_wanted_all([*positive, *negative]), access)
     unwanted = [_wanted(part.part) for part in negative if isinstance(part, Not)]
@@ -523,8 +529,7 @@ def condition_of_mails(viewer: Viewer, query: Query, thread_ids: Sequence[int] =
     for part in query.of_mail:
         if isinstance(part, Not):
             if _is_for_index(part.part):
-                hits = dialect.hits_among(dialect.within(_wanted(part.part), sql.access), mails)
-                parts.append(f"NOT ({among('t.id', {mails[ident] for ident in hits})})")
+                parts.append(f"NOT ({among('t.id', {mails[ident] for ident in sql.mails_with(part.part)})})")
             else:
                 parts.append("NOT " + _SOME_MAIL.format(sql.write(part.part)))
     return plain(" AND ".join(parts), sql.params)
@@ -623,19 +628,18 @@ def _hits(viewer: Viewer, query: Query, before: int) -> Generator[list[int], Non
     yield from dialect.hits(query.text or "", before, _CHUNK, until)
 
 
-_LOOKED_THROUGH = 1500  # mails: a beginning that many words share mostly fills a page much sooner
+_SPARSE = 6  # mails for each that matches: where they are fewer, the index is asked
 
 
 def _looked_through(query: Query, before: int) -> Generator[list[int], None, int]:
-    """The newest mails that match, found by looking at their words; at last the id below which the index must answer."""
-    looked = 0
+    """The newest mails with such beginnings, found by looking at their words as long as many match; at last the id below which the index must answer."""
+    looked, matching = 0, 0
     with closing(dialect.hits(query.loose, before, _CHUNK)) as portions:
         for ids in portions:
             if found := dialect.that_begin(ids, query.beginnings):
                 yield found
-            before = ids[-1]
-            looked += len(ids)
-            if looked >= _LOOKED_THROUGH:
+            looked, matching, before = looked + len(ids), matching + len(found), ids[-1]
+            if matching * _SPARSE < looked:
                 return before
     return 0
 

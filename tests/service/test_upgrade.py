@@ -15,7 +15,7 @@ from tests.running import Running
 BACK = {
     "0005_counted_by_index": """
         DROP INDEX thread_owner_id_unread_deleted_at; CREATE INDEX thread_owner_id_unread ON thread (owner_id, unread);
-        DROP INDEX thread_owner_id_waiting_deleted_at; CREATE INDEX thread_owner_id_waiting ON thread (owner_id, waiting) WHERE waiting IS NOT NULL;
+        DROP INDEX thread_owner_id_waiting_deleted_at_last_at_id; CREATE INDEX thread_owner_id_waiting ON thread (owner_id, waiting) WHERE waiting IS NOT NULL;
         DROP INDEX participant_address; CREATE INDEX participant_address ON participant (address);
         DROP INDEX thread_state_rep_id_archived_at_thread_id;
     """,
