@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from app import create_app
 from core.settings import load_settings
-from core.store import records, search, setup
+from core.store import dialect, records, search, setup
 from core.store.database import connected, main_db, write
 from core.store.fields import from_micros, to_micros
 from core.store.models import Rep
@@ -445,6 +445,7 @@ def fill_once(folder: Path, threads: int) -> None:
     app = house_in(folder, sizes(threads))
     with connected():
         fill(sizes(threads), app.extensions["dropcopy"].now())
+        dialect.tidy()  # as every night
     (folder / "filled").touch()
     print(f"{threads:,} threads filled in {time.perf_counter() - start:.0f} s, {os.path.getsize(folder / 'main.db') / 1e6:.0f} MB", flush=True)
 

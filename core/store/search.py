@@ -622,24 +622,25 @@ def _hits(viewer: Viewer, query: Query, before: int) -> Generator[list[int], Non
         hits = sorted(_among(query, few), reverse=True)
         yield from (hits[at : at + _CHUNK] for at in range(0, len(hits), _CHUNK))
         return
-    if query.beginnings:
-        before = yield from _looked_through(query, before)
     until = min((part.until for part in query.of_mail if isinstance(part, Fact) and part.until is not None), default=None)
+    if query.beginnings:
+        before = yield from _looked_through(query, before, until)
     yield from dialect.hits(query.text or "", before, _CHUNK, until)
 
 
-_SPARSE = 6  # mails for each that matches: where they are fewer, the index is asked
+_SPARSE = 6  # mails for each that matches: where more are needed, the index is asked
+_MOST_LOOKED_THROUGH = 2000  # … and when so many did not fill a page, for all else that is asked
 
 
-def _looked_through(query: Query, before: int) -> Generator[list[int], None, int]:
+def _looked_through(query: Query, before: int, until: int | None) -> Generator[list[int], None, int]:
     """The newest mails with such beginnings, found by looking at their words as long as many match; at last the id below which the index must answer."""
     looked, matching = 0, 0
-    with closing(dialect.hits(query.loose, before, _CHUNK)) as portions:
+    with closing(dialect.hits(query.loose, before, _CHUNK, until)) as portions:
         for ids in portions:
             if found := dialect.that_begin(ids, query.beginnings):
                 yield found
             looked, matching, before = looked + len(ids), matching + len(found), ids[-1]
-            if matching * _SPARSE < looked:
+            if matching * _SPARSE < looked or looked >= _MOST_LOOKED_THROUGH:
                 return before
     return 0
 
