@@ -12,7 +12,7 @@ demo: .venv/run
 	@$(BIN)/python -m tools.demo
 
 test: .venv/test
-	@DROPCOPY_CORPORA="$(CORPORA)" $(BIN)/python -m pytest -n $${WORKERS:-auto} --dist loadfile $(ARGS)
+	@DROPCOPY_CORPORA="$(CORPORA)" $(BIN)/python -m pytest -n $${WORKERS:-auto} --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: .venv/test
 	@$(BIN)/ruff check .

@@ -65,7 +65,7 @@ def accept(rounds: int, mails: int) -> None:
         print("accept: Postfix is missing (Debian package postfix), so there is no peer to compare with.")
         return
     settings = {"virtual_mailbox_domains": "drop.example", "smtpd_recipient_restrictions": "permit", "header_checks": "static:HOLD", "defer_transports": "smtp"}
-    with tempfile.TemporaryDirectory(prefix="dropcopy-bench-", dir=ROOT) as folder, Running(Path(folder), parts=("receive",)) as house, postfix(settings) as peer:
+    with tempfile.TemporaryDirectory(prefix="dropcopy-bench-", dir=ROOT) as folder, Running(Path(folder), fresh=True, parts=("receive",)) as house, postfix(settings) as peer:
         targets = [f"127.0.0.1:{house.smtp[1]}=acme@drop.example", f"127.0.0.1:{peer.port}=acme@drop.example"]
         print("\ndurable accept: first Dropcopy, then Postfix (held queue)", flush=True)
         subprocess.run(
@@ -91,7 +91,7 @@ def signed_mails(house: Running, number: int) -> list[bytes]:
 
 def whole(mails: int) -> None:
     """From the port to logged."""
-    with tempfile.TemporaryDirectory(prefix="dropcopy-bench-", dir=ROOT) as folder, Running(Path(folder), environ={"DROPCOPY_LOG": "ERROR"}) as house:
+    with tempfile.TemporaryDirectory(prefix="dropcopy-bench-", dir=ROOT) as folder, Running(Path(folder), fresh=True, environ={"DROPCOPY_LOG": "ERROR"}) as house:
         todo: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         made = signed_mails(house, mails)
         for raw in made:
@@ -129,7 +129,7 @@ def _logged(folder: Path) -> int:
 
 def memory() -> None:
     """After a mail of the limit, and after a hundred small ones."""
-    with tempfile.TemporaryDirectory(prefix="dropcopy-bench-", dir=ROOT) as folder, Running(Path(folder), parts=("receive", "worker", "web")) as house:
+    with tempfile.TemporaryDirectory(prefix="dropcopy-bench-", dir=ROOT) as folder, Running(Path(folder), fresh=True, parts=("receive", "worker", "web")) as house:
         peak: dict[str, float] = {}
         stop = threading.Event()
 
@@ -155,7 +155,7 @@ def memory() -> None:
 
 def idle(number: int = 20, pause: float = 3.0) -> None:
     """From the 250 to visible in the database that pages read."""
-    with tempfile.TemporaryDirectory(prefix="dropcopy-bench-", dir=ROOT) as folder, Running(Path(folder)) as house:
+    with tempfile.TemporaryDirectory(prefix="dropcopy-bench-", dir=ROOT) as folder, Running(Path(folder), fresh=True) as house:
         waits = []
         for n in range(number):
             time.sleep(pause)

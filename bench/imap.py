@@ -51,7 +51,7 @@ def main() -> None:
     arguments.add_argument("--size", type=int, default=4000, help="bytes of each body")
     given = arguments.parse_args()
     make = lambda n: mail(b"x" * given.size + b"\r\n", number=n)  # noqa: E731
-    with tempfile.TemporaryDirectory(prefix="dropcopy-bench-") as folder, Running(Path(folder), parts=()) as running, dovecot() as server, FakeRelay(server.port) as relay:
+    with tempfile.TemporaryDirectory(prefix="dropcopy-bench-") as folder, Running(Path(folder), fresh=True, parts=()) as running, dovecot() as server, FakeRelay(server.port) as relay:
         house = build(load_settings({key: value for key, value in running.env.items() if key.startswith("DROPCOPY_")}))
         context = mailbox(house, relay.port)
         server.fill("bench", given.number // 3, make)  # enough to fill the database's own cache

@@ -30,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mails", type=int, default=200)
     number = parser.parse_args().mails
-    with tempfile.TemporaryDirectory(prefix="dropcopy-bench-") as folder, Running(Path(folder), parts=("web",)) as house:
+    with tempfile.TemporaryDirectory(prefix="dropcopy-bench-") as folder, Running(Path(folder), fresh=True, parts=("web",)) as house:
         wanted = {"kind": "generic", "name": "bench", "enabled": True, "settings": {"secret": "bench-user:bench-password"}}
         request = urllib.request.Request(f"http://{house.http}/api/v1/sources", json.dumps(wanted).encode(), method="POST")
         request.add_header("Authorization", f"Bearer {house.answers['api_token']}")

@@ -204,9 +204,14 @@ def encode_job(job: Job) -> bytes:
     return msgspec.json.encode(job)
 
 
+# Made here, by one thread: msgspec looks a class up when it first decodes one, and two threads that do so at once end the process.
+_reading = msgspec.json.Decoder(Reading)
+_choices = msgspec.json.Decoder(list[Choice])
+
+
 def decode_reading(answer: bytes) -> Reading:
-    return msgspec.json.decode(answer, type=Reading)
+    return _reading.decode(answer)
 
 
 def decode_choices(answer: bytes) -> Sequence[Choice]:
-    return msgspec.json.decode(answer, type=list[Choice])
+    return _choices.decode(answer)

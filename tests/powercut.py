@@ -17,7 +17,6 @@ import hashlib
 import os
 import queue
 import random
-import signal
 import smtplib
 import sqlite3
 import struct
@@ -32,7 +31,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.nursery import Nursery
+from tests.nursery import Child, nursery
 from tests.running import Running
 
 EXT4_IOC_SHUTDOWN, NO_LOG_FLUSH = 0x8004587D, 2
@@ -174,39 +173,35 @@ def run(folder: Path, *, cuts: int, seed: int, synchronous: str = "full", say: C
     try:
         with Running(folder, parts=(), environ={"DROPCOPY_DATA_DIR": str(disk.place / "data")}) as house:
             command("sync", "-f", str(disk.place))
-            nursery = Nursery(house.env, "--synchronous", synchronous)
-            try:
-                made = mails(house, seed)
-                for _ in range(cuts):
-                    _one_cut(house, disk, nursery, made, chance, report)
-                    say(str(report))
-                    if report.lost or report.unsound:
-                        break
-                else:
-                    _settle(house, disk, nursery, report)
-            finally:
-                nursery.close()
+            made = mails(house, seed)
+            for _ in range(cuts):
+                _one_cut(house, disk, synchronous, made, chance, report)
+                say(str(report))
+                if report.lost or report.unsound:
+                    break
+            else:
+                _settle(house, disk, synchronous, report)
     finally:
         disk.unmount()
     report.seconds = time.monotonic() - began
     return report
 
 
-def _one_cut(house: Running, disk: Disk, nursery: Nursery, made: Iterator[tuple[int, bytes]], chance: random.Random, report: Report) -> None:
+def _one_cut(house: Running, disk: Disk, synchronous: str, made: Iterator[tuple[int, bytes]], chance: random.Random, report: Report) -> None:
     before = len(report.acked)
-    parts = {part: nursery.start(part, house.folder / f"{part}.log") for part in PARTS}
+    parts = [_start(house, part, synchronous) for part in PARTS]
     try:
         house.until(house.answers_smtp, 60)
         senders = Senders(house, made)
         house.until(lambda: not senders.acked.empty(), 60)
         time.sleep(chance.uniform(0, 0.4))  # anywhere in a commit, in a checkpoint, in the filing of a mail
-        alive = all(map(_lives, parts.values()))
+        alive = all(part.poll() is None for part in parts)
         at = time.monotonic()
         disk.cut()
         report.alive_at_cut += alive
     finally:
-        for pid in parts.values():
-            os.kill(pid, signal.SIGKILL)
+        for part in parts:
+            part.kill()
     senders.stop()
     while not senders.acked.empty():
         number, digest, when = senders.acked.get()
@@ -222,11 +217,9 @@ def _one_cut(house: Running, disk: Disk, nursery: Nursery, made: Iterator[tuple[
     _look(disk.place / "data", report)
 
 
-def _lives(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+def _start(house: Running, part: str, synchronous: str) -> Child:
+    with (house.folder / f"{part}.log").open("ab") as log:
+        return nursery().start([part], house.env, log, synchronous=synchronous)
 
 
 def _look(data: Path, report: Report) -> None:
@@ -245,18 +238,18 @@ def _look(data: Path, report: Report) -> None:
         report.lost = set(report.acked)
 
 
-def _settle(house: Running, disk: Disk, nursery: Nursery, report: Report) -> None:
+def _settle(house: Running, disk: Disk, synchronous: str, report: Report) -> None:
     """Work off what waits, then judge: each mail logged exactly once, each file with its partner."""
-    worker = nursery.start("worker", house.folder / "worker.log")
+    worker = _start(house, "worker", synchronous)
     try:
         house.until(lambda: _waiting(disk.place / "data") == 0, 120)
     finally:
-        os.kill(worker, signal.SIGTERM)
-        house.until(lambda: not _lives(worker), 60)
+        worker.terminate()
+        worker.wait(60)
     with closing(sqlite3.connect(disk.place / "data" / "main.db")) as base:
         logged = Counter(int(row[0].split("@")[0].removeprefix("cut-")) for row in base.execute("SELECT message_id FROM message WHERE deleted_at IS NULL"))
     report.not_once = {number: logged[number] for number in report.acked if logged[number] != 1}
-    done = subprocess.run([sys.executable, "app.py", "status", "--check"], cwd=Path(__file__).parent.parent, env=house.env, capture_output=True, text=True, timeout=60)
+    done = nursery().run(["status", "--check"], house.env, 60)
     report.check = "" if done.returncode == 0 else done.stdout + done.stderr
 
 

@@ -3,6 +3,9 @@
     with Running(tmp_path) as house:
         house.send(house.mail("Ten chairs"))
         house.until(lambda: house.status()["logged"] == 1)
+
+Its processes are forked from one that has imported everything, see tests/nursery.py; `fresh=True` starts each with an
+interpreter of its own, where the start itself or the memory is what is looked at.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from typing import Any
 
 from tests.dnsserver import DnsServer
 from tests.mailmaker import Signer, make_mail
+from tests.nursery import Child, nursery
 
 ROOT = Path(__file__).resolve().parent.parent
 PASSWORD = "correct horse battery"
@@ -47,15 +51,17 @@ class Running:
     """A Dropcopy under `folder`, set up and loaded; `parts` are the processes to start."""
 
     def __init__(
-        self, folder: Path, *, parts: Sequence[str] = ("receive", "worker"), environ: Mapping[str, str] | None = None, people: Mapping[str, Any] | None = None
-    ) -> None:
+        self, folder: Path, *, parts: Sequence[str] = ("receive", "worker"), environ: Mapping[str, str] | None = None, people: Mapping[str, Any] | None = None,
+        fresh: bool = False,
+    ) -> None:  # fmt: skip
         self.folder = folder
+        self.fresh = fresh
         self.smtp = ("127.0.0.1", free_port())
         self.http = f"127.0.0.1:{free_port()}"
         self.signer = Signer("sales.example")
         self.dns = DnsServer({**self.signer.dns, "sales.example": {"TXT": ["v=spf1 ip4:192.0.2.0/24 -all"]}})
         self.parts = parts
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, subprocess.Popen[bytes] | Child] = {}
         self.people = PEOPLE if people is None else people
         self.answers: dict[str, str] = {}
         self.env = {
@@ -94,8 +100,11 @@ class Running:
     # --- processes ---
 
     def start(self, part: str) -> None:
-        log = (self.folder / f"{part}.log").open("ab")
-        self.processes[part] = subprocess.Popen([sys.executable, "app.py", part], cwd=ROOT, env=self.env, stdout=log, stderr=log)
+        with (self.folder / f"{part}.log").open("ab") as log:
+            if self.fresh:
+                self.processes[part] = subprocess.Popen([sys.executable, "app.py", part], cwd=ROOT, env=self.env, stdout=log, stderr=log)
+            else:
+                self.processes[part] = nursery().start([part], self.env, log)
 
     def kill(self, part: str) -> None:
         """kill -9, the children of the fence included in what follows: they end by themselves."""
@@ -128,7 +137,10 @@ class Running:
             return False
 
     def command(self, *arguments: str, check: bool = True) -> str:
-        done = subprocess.run([sys.executable, "app.py", *arguments], cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=120)
+        if self.fresh:
+            done = subprocess.run([sys.executable, "app.py", *arguments], cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=120)
+        else:
+            done = nursery().run(arguments, self.env)
         if check and done.returncode:
             raise AssertionError(f"app.py {' '.join(arguments)} ended with {done.returncode}: {done.stderr}")
         return done.stdout

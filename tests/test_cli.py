@@ -16,6 +16,7 @@ from core.store import lookups
 from core.store.database import close_databases, connected, intake_db, main_db
 from core.store.models import DropAddress, Inbound, Outcome, Rep
 from tests.mailmaker import make_mail, spare_signer
+from tests.store.tables import put_tables
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -52,6 +53,9 @@ class Shell:
         return str(self.folder / name)
 
     def set_up(self) -> dict[str, str]:
+        if not (self.folder / "data").exists():
+            (self.folder / "data").mkdir(mode=0o700)
+            put_tables(self.folder / "data")
         return self.json(
             "setup", "--company", "Acme", "--slug", "acme", "--mail-domain", "drop.example", "--admin-email", "root@sales.example",
             "--admin-password-file", self.write("pw", "correct horse battery\n"),

@@ -230,9 +230,12 @@ def thread_facts(named: Mapping[int, Sequence[str]], *, with_messages: bool) -> 
     ]
 
 
+_facts = msgspec.json.Decoder(MessageFact)  # made by one thread, see core/reader.py
+
+
 def _messages(thread_id: int) -> tuple[MessageFact, ...]:
     found = rows("SELECT fact FROM message WHERE thread_id = ? ORDER BY date DESC LIMIT ?", thread_id, MOST_MESSAGES)
-    return tuple(msgspec.json.decode(fact, type=MessageFact) for (fact,) in found if fact and fact != "{}")
+    return tuple(_facts.decode(fact) for (fact,) in found if fact and fact != "{}")
 
 
 def conversations(names: Collection[str], thread_id: int | None = None) -> list[str]:

@@ -119,9 +119,12 @@ def _waiting(condition: Any, limit: int) -> list[InboundView]:
     return views
 
 
+_envelopes = msgspec.json.Decoder(Envelope)  # made by one thread, see core/reader.py
+
+
 def _envelope(text: str) -> Envelope:
     try:
-        return msgspec.json.decode(text, type=Envelope)
+        return _envelopes.decode(text)
     except msgspec.MsgspecError:
         return Envelope("unknown")
 

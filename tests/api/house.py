@@ -21,6 +21,7 @@ from core.store.staff import by_email
 from core.store.visibility import Viewer
 from core.web.api import OPERATIONS as OPERATIONS  # importing it declares every route
 from tests.store.small_world import World
+from tests.store.tables import put_tables
 
 
 class Caller:
@@ -65,6 +66,7 @@ class House:
 def opened(folder: Path) -> Iterator[House]:
     before = main_db.obj, intake_db.obj
     settings = Settings(data_dir=folder, secret_key="k" * 32, http="127.0.0.1:8000")
+    put_tables(folder)
     app = create_app(settings)
     app.testing = False
     company.forget_cache()

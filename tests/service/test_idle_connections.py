@@ -32,7 +32,7 @@ def room() -> Iterator[None]:
 
 @pytest.mark.usefixtures("room")
 def test_a_mail_is_taken_at_once_beside_ten_thousand_idle_connections(tmp_path: Path) -> None:
-    with Running(tmp_path, parts=("receive",)) as house, ExitStack() as clients:
+    with Running(tmp_path, parts=("receive",), fresh=True) as house, ExitStack() as clients:
         for _ in range(CLIENTS):
             client = clients.enter_context(socket.create_connection(house.smtp, timeout=30))
             assert client.recv(3) == b"220"

@@ -10,7 +10,7 @@ from tests.running import Running
 
 
 def test_a_bcc_is_logged_and_linked_and_its_copy_is_not_logged_twice(tmp_path: Path) -> None:
-    with Running(tmp_path, parts=("receive", "worker", "web")) as house:
+    with Running(tmp_path, parts=("receive", "worker", "web"), fresh=True) as house:
         mail = house.mail("Ten chairs", to="Bo <bo@cust.example>, new@other.example")
         house.send(mail)
         house.send(mail)

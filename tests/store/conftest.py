@@ -14,9 +14,9 @@ from core.settings import Settings
 from core.store import company
 from core.store.database import close_databases, connected, intake_db, main_db, open_databases
 from core.store.migrate import migrate
-from core.store.models import INTAKE_MODELS, MAIN_MODELS
 from tests.conftest import missing
 from tests.store.small_world import World
+from tests.store.tables import empty_postgres, put_tables
 
 SERVER = os.environ.get("DROPCOPY_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432")
 
@@ -57,14 +57,13 @@ def store(tmp_path: Path) -> Iterator[World]:
 
 def _store(settings: Settings) -> Iterator[World]:
     before = main_db.obj, intake_db.obj
-    open_databases(settings)
     if settings.on_sqlite:
-        migrate(settings)
+        put_tables(settings.data_dir)
+    open_databases(settings)
     company.forget_cache()
     with connected():
         if not settings.on_sqlite:
-            names = ", ".join(f'"{model._meta.table_name}"' for model in (*MAIN_MODELS, *INTAKE_MODELS))
-            main_db.execute_sql(f"TRUNCATE {names}, search RESTART IDENTITY CASCADE")
+            empty_postgres()
         yield World()
     close_databases()
     company.forget_cache()

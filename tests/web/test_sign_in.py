@@ -6,7 +6,12 @@ from core.store import one_time
 from core.store.company import company
 from core.store.database import connected
 from core.store.models import Rep
+from tests.quick import HASHER_OF_USERS
 from tests.web.world import PASSWORD, World
+
+
+def test_the_passwords_of_users_are_hashed_as_dearly_as_owasp_recommends() -> None:
+    assert HASHER_OF_USERS.hash(PASSWORD).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
 
 
 def test_a_rep_signs_in_and_is_taken_where_he_wanted_to_go(world: World) -> None:

@@ -6,6 +6,7 @@ The sender's DNS is a server on loopback, so SPF passes aligned for sales.exampl
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from email.message import EmailMessage
@@ -17,7 +18,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from app import create_app
-from core.pipeline import Pipeline, make_fence
+from core.fence import Fence
+from core.pipeline import Pipeline
 from core.settings import load_settings
 from core.store import people, records, setup
 from core.store.database import connected
@@ -27,6 +29,7 @@ from core.store.reps import create_rep
 from core.store.visibility import viewer_of
 from core.types import Envelope
 from tests.dnsserver import DnsServer
+from tests.store.tables import put_tables
 
 PASSWORD = "correct horse battery"
 ZONE = {"sales.example": {"TXT": ["v=spf1 ip4:192.0.2.10 -all"]}, "cust.example": {"TXT": ["v=spf1 ip4:192.0.2.20 -all"]}, "far.example": {"TXT": ["v=spf1 ip4:192.0.2.30 -all"]}}
@@ -36,17 +39,19 @@ PNG = bytes.fromhex("89504e470d0a1a0a0000000d4948445200000001000000010806000000"
 class World:
     """The app, its people, and what they do."""
 
-    def __init__(self, folder: Path, dns: DnsServer, base_url: str = "http://localhost", database_url: str = "") -> None:
+    def __init__(self, folder: Path, base_url: str = "http://localhost", database_url: str = "") -> None:
+        dns, fence = _outside()
         self.settings = load_settings(
             {
-                "DROPCOPY_DATA_DIR": str(folder), "DROPCOPY_DNS": dns.address, "DROPCOPY_BASE_URL": base_url, "DROPCOPY_CONFIG": str(_no_config(folder)),
+                "DROPCOPY_DATA_DIR": str(folder), "DROPCOPY_DNS": dns, "DROPCOPY_BASE_URL": base_url, "DROPCOPY_CONFIG": str(_no_config(folder)),
                 "DROPCOPY_DATABASE_URL": database_url,
             }
         )
+        if not database_url:
+            put_tables(folder)
         self.app: Flask = create_app(self.settings)
         self.house = self.app.extensions["dropcopy"]
-        self._fence = make_fence(self.settings)
-        self._pipeline = Pipeline(self.settings, self.house.plugins, self.house.seal, self._fence, self.house.now, "test")
+        self._pipeline = Pipeline(self.settings, self.house.plugins, self.house.seal, fence, self.house.now, "test")
         with connected():
             self._people()
 
@@ -145,11 +150,17 @@ def _no_config(folder: Path) -> Path:
     return path
 
 
+@functools.cache
+def _outside() -> tuple[str, Fence]:
+    """The address of the DNS and the readers, the same for every world of this process: readers need a second to begin."""
+    dns = DnsServer(ZONE).start().address
+    return dns, Fence("core.reader:Reader", {"plugins_dir": "", "dns": dns})
+
+
 @contextmanager
 def open_world(folder: Path, base_url: str = "http://localhost", database_url: str = "") -> Iterator[World]:
-    with DnsServer(ZONE) as dns:
-        world = World(folder, dns, base_url, database_url)
-        try:
-            yield world
-        finally:
-            world.close()
+    world = World(folder, base_url, database_url)
+    try:
+        yield world
+    finally:
+        world.close()
