@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from core.store import dialect, threads
+from core.store import dialect, rows, search, threads
 from core.store.fields import UTC
 from core.store.models import Link, Message, Thread, ThreadState
 from core.store.visibility import Viewer
@@ -221,10 +221,15 @@ def expected(viewer: Viewer, tab: str, parts: list[Asked], world: list[Held]) ->
     ]
 
 
-@pytest.mark.parametrize("seed, stretch, endings", [(1, 1000, 60), (2, 3, 1), (3, 7, 60)])
-def test_lists_searches_and_counts_are_those_of_plain_reckoning(any_store: World, monkeypatch: pytest.MonkeyPatch, seed: int, stretch: int, endings: int) -> None:
+@pytest.mark.parametrize("seed, stretch, sparse, few", [(1, 1000, 6, 500), (2, 3, 1000, 2), (3, 7, 0, 500), (4, 1000, 1000, 2)])
+def test_lists_searches_and_counts_are_those_of_plain_reckoning(
+    any_store: World, monkeypatch: pytest.MonkeyPatch, seed: int, stretch: int, sparse: int, few: int
+) -> None:
     monkeypatch.setattr(dialect, "_STRETCH", stretch)
-    monkeypatch.setattr(dialect, "_MOST_ENDINGS", endings)
+    monkeypatch.setattr(search, "_SPARSE", sparse)
+    monkeypatch.setattr(search, "_CHUNK", 7)
+    monkeypatch.setattr(search, "MOST_SORTED", few)
+    monkeypatch.setattr(rows, "MOST_SORTED", few)
     dice = random.Random(seed)
     reps = [any_store.rep("ana"), any_store.rep("bo"), any_store.rep("eve", role="admin")]
     deals = build(any_store, dice, reps)
