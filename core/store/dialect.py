@@ -105,10 +105,10 @@ def words_of(text: str) -> Sequence[str]:
     """The words of a body as `write_entry` takes them.
 
     SQLite's tokenizer cuts plain ASCII exactly as our function does, and ten times as quickly, so such a text goes there
-    as it is, in small letters; a text with a run longer than a word may be is cut by ours.
+    in small letters and without a NUL, behind which SQL sees nothing; a text with a run longer than a word may be is cut by ours.
     """
     if is_sqlite() and text.isascii() and max(map(len, text.split()), default=0) <= _LONGEST:
-        return [text.lower().replace("_", " ")]
+        return [text.lower().replace("_", " ").replace("\0", " ")]
     return words.to_index(text)
 
 

@@ -150,7 +150,8 @@ BEGINNINGS = ["alp*", "-alp*", "-alp* -beta", "is:unread -(alp* OR gamma)", "alp
 @pytest.mark.parametrize("sparse", [0, 3, 1000])
 def test_a_beginning_is_looked_for_in_the_newest_mails_and_finds_what_the_index_finds(company, monkeypatch, sparse):
     world, ana, bo = company
-    texts = ["alpha", "alpine beta", "(alps) gamma", "x-alpaca", "scalpel", "ébalp", "Ünder alpé", "beta", "東京", "東海 alp", "a_alpha_b", "東"]
+    texts = ["alpha", "alpine beta", "(alps) gamma", "x-alpaca", "scalpel", "ébalp", "Ünder alpé", "beta", "東京", "東海 alp", "a_alpha_b"]
+    texts.append("beta\0alpha" if search.dialect.is_sqlite() else "beta alpha")  # PostgreSQL keeps no NUL
     people = [world.contact("Cyrus"), world.contact("Di")]
     for number in range(60):
         of = {"contact": people[number % 5 % 2], "files": ("Offer.pdf",) if number % 4 == 0 else ()}
