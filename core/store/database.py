@@ -140,7 +140,7 @@ def write(database: Any = main_db, *, durable: bool = True) -> Iterator[None]:
     name = "intake" if database is intake_db else "main"
     disk.watch.refuse_unproved(name)
     try:
-        with _transaction(database, name, durable):
+        with _transaction(database, name, durable), _finished(database):
             yield
     except Exception as error:
         if (kind := disk.kind_of(error)) is not None:
@@ -166,6 +166,53 @@ def _transaction(database: Any, name: str, durable: bool) -> Iterator[None]:
         finally:
             if not durable:
                 database.execute_sql("PRAGMA synchronous=FULL")
+
+
+class _PutOff(threading.local):
+    """What this thread's open transaction on main still has to do."""
+
+    blocks = 0  # of `write`, one inside the other
+
+    def __init__(self) -> None:
+        self.works: list[tuple[Callable[[list[Any]], None], Any]] = []
+
+
+_put_off = _PutOff()
+
+
+def at_end(work: Callable[[list[Any]], None], item: Any) -> None:
+    """Let `work` have this item and all others that the transaction brings it, in one go: the last thing that happens in it before it commits.
+
+    What several mails of a transaction write one after the other costs less together. Without a transaction it is done at once.
+    """
+    if _put_off.blocks:
+        _put_off.works.append((work, item))
+    else:
+        work([item])
+
+
+@contextmanager
+def _finished(database: Any) -> Iterator[None]:
+    """Do at the end of the outermost block what was put off; forget with a block that fails what it has put off."""
+    if database.obj is not main_db.obj:
+        yield
+        return
+    works, before = _put_off.works, len(_put_off.works)
+    _put_off.blocks += 1
+    try:
+        yield
+        if _put_off.blocks == 1:
+            together: dict[Callable[[list[Any]], None], list[Any]] = {}
+            for work, item in works:
+                together.setdefault(work, []).append(item)
+            for work, items in together.items():
+                work(items)
+            works.clear()
+    except BaseException:
+        del works[before:]
+        raise
+    finally:
+        _put_off.blocks -= 1
 
 
 def _in_trouble(database: Any, name: str, kind: disk.Kind, error: Exception) -> None:
