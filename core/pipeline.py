@@ -106,6 +106,7 @@ class Judge:
         self._plugins = plugins
         self._seal = seal
         self._ask = ask
+        self._options_of: tuple[object, Mapping[str, Any]] = (None, {})
 
     def consider(
         self, reading: Reading, envelope: Envelope, arrived: dt.datetime, *, released_by: str | None = None, claimed_for: int | None = None
@@ -307,6 +308,13 @@ class Judge:
 
     def _options(self, settings: Company) -> Mapping[str, Any]:
         """The policy's options as its own model completes them."""
+        chosen, options = self._options_of
+        if chosen is not settings.policy:  # it stays the same object until the settings are read again
+            options = self._completed(settings)
+            self._options_of = (settings.policy, options)
+        return options
+
+    def _completed(self, settings: Company) -> Mapping[str, Any]:
         policy = self._plugins.policies.get(settings.policy.name)
         if policy is None or policy.options is None:
             return dict(settings.policy.options)

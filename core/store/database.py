@@ -28,7 +28,7 @@ intake_db: Any = DatabaseProxy()
 # 16 MB between two checkpoints in place of 4: a page that many mails touch is then copied back once for four times as many.
 PRAGMAS = {"journal_mode": "wal", "synchronous": "full", "busy_timeout": 5000, "foreign_keys": 1, "cache_size": -16000, "wal_autocheckpoint": 4000}
 
-
+_PREPARED = 256  # statements that a connection keeps ready: what names so many mails or people is another statement for each number
 _asked = logging.getLogger("peewee")  # says every statement when it is told to
 
 
@@ -49,7 +49,7 @@ class _Sqlite(SqliteDatabase):
 
 def _sqlite(path: Path) -> SqliteDatabase:
     # peewee's atomic() would begin deferred, and a read-modify-write then fails with "database is locked".
-    return _Sqlite(str(path), pragmas=PRAGMAS, timeout=5, lock_type="IMMEDIATE")
+    return _Sqlite(str(path), pragmas=PRAGMAS, timeout=5, lock_type="IMMEDIATE", cached_statements=_PREPARED)
 
 
 def _postgresql(url: str) -> PostgresqlDatabase:

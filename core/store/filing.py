@@ -82,7 +82,7 @@ def _write_outcome(claim: Claim, verdict: Verdict, now: dt.datetime) -> None:
         decision=verdict.reading.judgement.decision, rep_id=verdict.attribution.rep_id, rule=verdict.attribution.rule, thread_id=thread_id,
         duplicate_of=verdict.duplicate_inbound,
     )  # fmt: skip
-    plain.insert("trace", {"inbound_id": claim.id, "entries": _builtin(verdict.trace), "case": _builtin(verdict.case) if verdict.case else None}, ending="")
+    plain.insert("trace", {"inbound_id": claim.id, "entries": verdict.trace, "case": _builtin(verdict.case) if verdict.case else None}, ending="")
     name = {"logged": "mail.logged", "held": "mail.held", "ignored": "mail.ignored"}[verdict.state]
     _tell(name, {"inbound": claim.id, "reason": verdict.reason, "thread": thread_id}, now)
     at_end(_tell_pages, (verdict.attribution.rep_id, _seen_by(verdict, thread_id)))
@@ -253,7 +253,7 @@ def _write_message(claim: Claim, verdict: Verdict, owner: int, thread_id: int, m
         "inbound_id": claim.id, "thread_id": thread_id, "owner_id": owner, "dedupe_key": verdict.key, "message_id": email.message_id,
         "from_name": sender.name if sender else None, "from_address": sender.address if sender else "", "date": verdict.at,
         "subject": email.subject[:1000], "text": email.text[:_MOST_SHOWN], "safe_html": reading.safe_html,
-        "forward": _builtin(reading.forward) if reading.forward is not None else None, "checks": _builtin(reading.judgement.checks),
+        "forward": _builtin(reading.forward) if reading.forward is not None else None, "checks": reading.judgement.checks,
         "defects": list(email.defects), "decision": reading.judgement.decision, "joined_by": verdict.choice.reason if verdict.choice else "",
         "fact": _builtin(verdict.fact) if verdict.fact else {}, "record_ids": list(verdict.admission.record_ids), "sha256": claim.sha256,
         "size": claim.size,

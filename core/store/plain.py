@@ -38,7 +38,8 @@ def marks(values: Collection[Any]) -> str:
     return ", ".join("?" * len(values))
 
 
-_PLAIN = frozenset({int, str, bool, type(None), bytes, float})
+_PLAIN = frozenset({int, str, bool, type(None), bytes, float})  # both databases take these as they are
+_json = msgspec.json.Encoder().encode
 
 
 def plain_value(value: Any) -> Any:
@@ -46,7 +47,7 @@ def plain_value(value: Any) -> Any:
     if isinstance(value, dt.datetime):
         return to_micros(value)
     if isinstance(value, (dict, list, tuple)):
-        return msgspec.json.encode(value).decode()
+        return _json(value).decode()
     return value
 
 
