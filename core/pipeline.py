@@ -106,6 +106,7 @@ class Judge:
         self._plugins = plugins
         self._seal = seal
         self._ask = ask
+        self._options_of: tuple[object, Mapping[str, Any]] = (None, {})
 
     def consider(
         self, reading: Reading, envelope: Envelope, arrived: dt.datetime, *, released_by: str | None = None, claimed_for: int | None = None
@@ -241,13 +242,11 @@ class Judge:
         email, unwrapped = verdict.reading.email, verdict.unwrapped
         names = thread.names(email, unwrapped)
         base = thread.subject_key(email, unwrapped)
-        named: dict[int, Sequence[str]] = dict(lookups.threads_by_name(owner, names))
+        found = lookups.threads_by_name(owner, names, with_messages=bool(base) or unwrapped.is_forward)
         if base:
             window = thread.CLAIM_WINDOW if unwrapped.is_forward else thread.SUBJECT_WINDOW
-            for ident in lookups.threads_by_subject(owner, base, verdict.at - window - dt.timedelta(days=1), verdict.at + window):
-                named.setdefault(ident, ())
-        facts = lookups.thread_facts(named, with_messages=bool(base) or unwrapped.is_forward)
-        choice = thread.choose(email, unwrapped, facts, ours=house.ours)
+            found |= lookups.threads_by_subject(owner, base, verdict.at - window - dt.timedelta(days=1), verdict.at + window, found)
+        choice = thread.choose(email, unwrapped, list(found.values()), ours=house.ours)
         verdict.choice = choice
         verdict.trace += choice.trace
         verdict.conversation, verdict.absorbed = thread.conversation(lookups.conversations(names, choice.thread_id), "")
@@ -277,7 +276,8 @@ class Judge:
         record_ids = {*verdict.admission.record_ids, *(first.record_ids if first is not None else ())}
         started_at = _latest(*(lookups.start_of(thread_id) or (verdict.at, verdict.arrived)))
         by_contact = {p.contact.id: Participant(p.key, p.name, p.contact) for p in verdict.contacts.counterparties if p.contact}
-        for contact in (contact for one in threads for contact in lookups.contacts_of_thread(one)):
+        linked = lookups.links_of(threads, verdict.duplicate_of)
+        for contact in linked.contacts:
             by_contact.setdefault(contact.id, Participant(contact.addresses[0] if contact.addresses else "", contact.name, contact))
         strangers = [Participant(p.key, p.name) for p in verdict.contacts.counterparties if p.contact is None]
         written = _latest(verdict.at, verdict.arrived)
@@ -288,8 +288,6 @@ class Judge:
             started_at, [*by_contact.values(), *strangers], records, options=self._options(settings), subject=verdict.reading.email.subject
         )
         answers = self._answers(verdict, settings.policy.name, case) if rep.auto_link else []
-        held = [lookups.links_of(one, verdict.duplicate_of) for one in threads]
-        present, removed = [one for links, _ in held for one in links], {key for _, taken in held for key in taken}
         verdict.case = case
         verdict.policy = settings.policy.name
         verdict.policy_version = policy.version if policy else ""
@@ -300,8 +298,8 @@ class Judge:
             exclusive=policy.exclusive if policy else True,
             organisations=lookups.organisations({p.contact.organisation_id for p in by_contact.values() if p.contact and p.contact.organisation_id}),
             by_address=by_address,
-            present=present,
-            removed=removed,
+            present=linked.present,
+            removed=linked.removed,
             auto=rep.auto_link,
             rep=rep.name,
             waits=verdict.unwrapped.waits,
@@ -310,6 +308,13 @@ class Judge:
 
     def _options(self, settings: Company) -> Mapping[str, Any]:
         """The policy's options as its own model completes them."""
+        chosen, options = self._options_of
+        if chosen is not settings.policy:  # it stays the same object until the settings are read again
+            options = self._completed(settings)
+            self._options_of = (settings.policy, options)
+        return options
+
+    def _completed(self, settings: Company) -> Mapping[str, Any]:
         policy = self._plugins.policies.get(settings.policy.name)
         if policy is None or policy.options is None:
             return dict(settings.policy.options)

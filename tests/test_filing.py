@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from core.errors import BadInput
 from core.store import company as company_settings
-from core.store import drops, filing, inbound, people, records, reps, threads
-from core.store.database import connected
+from core.store import dialect, drops, filing, inbound, people, records, reps, threads
+from core.store.database import connected, is_sqlite, main_db, run_sql
 from core.store.load import load
 from core.store.models import (
     Attachment,
@@ -26,6 +27,7 @@ from core.store.models import (
     OrganisationDomain,
     Outcome,
     Participant,
+    Pulse,
     Record,
     Rep,
     Thread,
@@ -347,6 +349,39 @@ def test_when_a_late_parent_joins_threads_what_was_unlinked_from_the_younger_one
 
 def conversations() -> int:
     return len({thread.conversation_id for thread in Thread.select()})
+
+
+def test_mails_that_are_filed_together_are_found_and_told_each_by_itself(company: Company) -> None:
+    """What they have in common is written in one go: one part of SQLite's search index, one step of the counters, an event for each."""
+    idents = [company.send(company.mail(f"Chairs {n}", message_id=f"<{n}@sales.example>")) for n in range(4)]
+    ana = viewer_of(Rep.get(Rep.email == "ana@sales.example"))
+    before = int(Pulse.get(Pulse.name == "mail").number) if Pulse.select().where(Pulse.name == "mail").exists() else 0
+    company.work()
+    assert {row.subject for row in threads.page(ana, q="chairs").items} == {f"Chairs {n}" for n in range(4)}
+    assert [row.facts["inbound"] for row in Event.select().where(Event.name == "mail.logged").order_by(Event.id)] == idents
+    raised = int(Pulse.get(Pulse.name == "mail").number) - before
+    if is_sqlite():
+        assert run_sql(main_db, "SELECT COUNT(DISTINCT segid) FROM search_idx").fetchone()[0] == 1
+        assert raised == 1
+    else:
+        assert raised == 4, "there each mail is a transaction"
+
+
+def test_a_mail_that_breaks_the_transaction_leaves_the_others_found(company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    idents = [company.send(company.mail(f"Chairs {n}", message_id=f"<{n}@sales.example>")) for n in range(3)]
+    write = dialect.write_entries
+
+    def breaking(entries: Sequence[dialect.Entry]) -> None:
+        if any("1" in entry.columns["subject"] for entry in entries):
+            raise ValueError
+        write(entries)
+
+    monkeypatch.setattr(dialect, "write_entries", breaking)
+    company.work()
+    ana = viewer_of(Rep.get(Rep.email == "ana@sales.example"))
+    assert {row.subject for row in threads.page(ana, q="chairs").items} == {"Chairs 0", "Chairs 2"}
+    assert {row.inbound_id for row in Outcome.select()} == {idents[0], idents[2]}, "a mail whose words cannot be written is not logged"
+    assert [row.facts["inbound"] for row in Event.select().where(Event.name == "mail.logged").order_by(Event.id)] == [idents[0], idents[2]]
 
 
 def test_an_answer_of_another_rep_shares_the_conversation(company: Company) -> None:

@@ -53,10 +53,10 @@ class House:
     def why_ours(self, address: str) -> str | None:
         """The reason code why an address belongs to the company, or None."""
         key = address_key(address)
-        bare = address_key(address, fold_plus_tags=True)
         if key in self.drop_addresses:
             return "contact-drop-address"
-        if any(one in known for one in (key, bare) for known in (self.rep_addresses, self.team_addresses)):
+        forms = {key, without_plus_tag(key)}
+        if not (forms.isdisjoint(self.rep_addresses) and forms.isdisjoint(self.team_addresses)):
             return "contact-rep"
         domain = domain_of(key)
         if domain == self.drop_domain or not self.internal_domains.isdisjoint(zones_of(domain)):

@@ -71,38 +71,61 @@ _STRETCH = 1000
 # --- writing ------------------------------------------------------------------------------------------------------
 
 
-def write_entry(message_id: int, written_at: int, columns: Mapping[str, Sequence[str]], access: Sequence[str], *, fresh: bool = False) -> None:
-    """Index the words of a mail, in place of what was there (`fresh`: nothing was).
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A mail as the index holds it.
 
     written_at  the house's time of the mail, in microseconds
     columns     the words of subject, names, body and files
+    access      the access terms of those who may find it
+    fresh       it was never indexed
     """
-    if is_sqlite():
-        if not fresh:
-            run_sql(main_db, "DELETE FROM search WHERE rowid = ?", (message_id,))
+
+    message_id: int
+    written_at: int
+    columns: Mapping[str, Sequence[str]]
+    access: Sequence[str]
+    fresh: bool = False
+
+
+def write_entries(entries: Sequence[Entry]) -> None:
+    """Index the words of mails, in place of what was there.
+
+    SQLite's index writes what it has gathered when it commits, but also before every statement that may have to be taken back by itself
+    (one of several rows), so the entries come one after the other: a small index for all of them together in place of one for each.
+    """
+    if not is_sqlite():
+        for entry in entries:
+            run_sql(
+                main_db,
+                "INSERT INTO search (message_id, document) VALUES (?, ?::tsvector) ON CONFLICT (message_id) DO UPDATE SET document = EXCLUDED.document",
+                (entry.message_id, _vector(entry.columns, entry.access)),
+            )
+        return
+    oldest: dict[int, int] = {}
+    for entry in sorted(entries, key=lambda entry: entry.message_id):  # an id that is smaller than the one before has the index write, too
+        if not entry.fresh:
+            run_sql(main_db, "DELETE FROM search WHERE rowid = ?", (entry.message_id,))
         run_sql(
             main_db,
             "INSERT INTO search (rowid, subject, names, body, files, access) VALUES (?, ?, ?, ?, ?, ?)",
-            (message_id, *(" ".join(columns[name]) for name in _COLUMNS), " ".join(access)),
+            (entry.message_id, *(" ".join(entry.columns[name]) for name in _COLUMNS), " ".join(entry.access)),
         )
+        stretch = entry.message_id // _STRETCH
+        oldest[stretch] = min(entry.written_at, oldest.get(stretch, entry.written_at))
+    for stretch, written_at in oldest.items():
         run_sql(
             main_db,
             "INSERT INTO search_stretch (stretch, oldest) VALUES (?, ?) ON CONFLICT (stretch) DO UPDATE SET oldest = excluded.oldest WHERE excluded.oldest < oldest",
-            (message_id // _STRETCH, written_at),
+            (stretch, written_at),
         )
-        return
-    run_sql(
-        main_db,
-        "INSERT INTO search (message_id, document) VALUES (?, ?::tsvector) ON CONFLICT (message_id) DO UPDATE SET document = EXCLUDED.document",
-        (message_id, _vector(columns, access)),
-    )
 
 
 _LONGEST = 100  # letters of one word, as in core.store.words
 
 
 def words_of(text: str) -> Sequence[str]:
-    """The words of a body as `write_entry` takes them.
+    """The words of a body as an entry takes them.
 
     SQLite's tokenizer cuts plain ASCII exactly as our function does, and ten times as quickly, so such a text goes there
     in small letters and without a NUL, behind which SQL sees nothing; a text with a run longer than a word may be is cut by ours.

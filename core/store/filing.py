@@ -19,13 +19,13 @@ from core.steps.thread import base_subject
 from core.steps.verdict import Verdict
 from core.store import plain, reps, search
 from core.store.company import beat
-from core.store.database import hold, is_sqlite, main_db, run_sql
+from core.store.database import at_end, hold, is_sqlite, main_db, run_sql
 from core.store.database import write as transaction
 from core.store.fields import to_micros
 from core.store.inbound import Claim
 from core.store.models import Audit, Candidate, Link, Message, Outcome, Thread, ThreadId
 from core.store.threads import refresh_row
-from core.store.visibility import beat_thread, reader_of
+from core.store.visibility import beat_threads, reader_of
 from core.types import RECORD_KINDS, Mailbox
 
 _MOST_SHOWN = 2_000_000  # characters of text kept for the page
@@ -82,20 +82,27 @@ def _write_outcome(claim: Claim, verdict: Verdict, now: dt.datetime) -> None:
         decision=verdict.reading.judgement.decision, rep_id=verdict.attribution.rep_id, rule=verdict.attribution.rule, thread_id=thread_id,
         duplicate_of=verdict.duplicate_inbound,
     )  # fmt: skip
-    plain.insert("trace", {"inbound_id": claim.id, "entries": _builtin(verdict.trace), "case": _builtin(verdict.case) if verdict.case else None}, ending="")
+    plain.insert("trace", {"inbound_id": claim.id, "entries": verdict.trace, "case": _builtin(verdict.case) if verdict.case else None}, ending="")
     name = {"logged": "mail.logged", "held": "mail.held", "ignored": "mail.ignored"}[verdict.state]
     _tell(name, {"inbound": claim.id, "reason": verdict.reason, "thread": thread_id}, now)
-    if verdict.attribution.rep_id:
-        beat_thread(verdict.attribution.rep_id, *_seen_by(verdict, thread_id), also=("mail",))
+    at_end(_tell_pages, (verdict.attribution.rep_id, _seen_by(verdict, thread_id)))
+
+
+def _tell_pages(ended: Sequence[tuple[int | None, Iterable[str]]]) -> None:
+    """Raise the counters of everybody whose pages show what these mails changed: whose they are, and how that is shared."""
+    owners = {owner for owner, _ in ended if owner}
+    if owners:
+        beat_threads(owners, {sharing for owner, shared in ended if owner for sharing in shared}, also=("mail",))
     else:
         beat("mail")
 
 
-def _seen_by(verdict: Verdict, thread_id: int | None) -> list[str]:
+def _seen_by(verdict: Verdict, thread_id: int | None) -> set[str]:
     """How what has changed is shared: the thread's own sharing; new contacts are everybody's to see."""
+    if verdict.state == "logged":
+        return {verdict.sharing, "company"} if verdict.contacts.new else {verdict.sharing}
     shared = plain.row("SELECT sharing FROM thread WHERE id = ?", thread_id) if thread_id is not None else None
-    everybody = verdict.state == "logged" and bool(verdict.contacts.new)
-    return [*(shared or ()), *(["company"] if everybody else [])]
+    return set(shared or ())
 
 
 def _enter_outcome(claim: Claim, state: str, reason: str, params: Mapping[str, Any], now: dt.datetime, **more: Any) -> None:
@@ -117,7 +124,11 @@ def _thread_of(verdict: Verdict) -> int | None:
 
 
 def _tell(name: str, facts: Mapping[str, Any], now: dt.datetime) -> None:
-    plain.insert("event", {"name": name, "at": now, "facts": dict(facts)}, ending="")
+    at_end(_enter_events, (name, now, dict(facts)))
+
+
+def _enter_events(events: Sequence[tuple[str, dt.datetime, dict[str, Any]]]) -> None:
+    plain.insert_many("event", ("name", "at", "facts"), events)
 
 
 # --- a logged mail ------------------------------------------------------------------------------------------------
@@ -128,17 +139,24 @@ def _log(claim: Claim, verdict: Verdict, now: dt.datetime) -> None:
     if owner is None or choice is None:
         raise ValueError("a mail without an owner cannot be logged")
     made = _make_contacts(verdict.contacts.new, now)
-    thread_id = choice.thread_id if choice.thread_id is not None else _start_thread(verdict, owner, now)
-    hold("thread", thread_id)  # whoever shares it now waits, so that the new mail is shared with it
+    thread_id = _join_thread(verdict, choice.thread_id) if choice.thread_id is not None else _start_thread(verdict, owner, now)
     verdict.choice = replace(choice, thread_id=thread_id)
     for other in choice.merge:
         merge_threads(thread_id, other)
     _unite_conversations(verdict)
     _bind(owner, thread_id, choice.bind)
     message_id = _write_message(claim, verdict, owner, thread_id, made)
-    _write_links(verdict, thread_id, message_id, made, now)
-    _index(message_id, thread_id, owner, verdict)
-    refresh_row(thread_id)
+    _write_links(verdict, thread_id, message_id, made, reader_of(owner, verdict.sharing), now)
+    _write_candidates(verdict, thread_id, fresh=choice.thread_id is None)
+    _index(message_id, owner, verdict)
+    refresh_row(thread_id, _waiting(verdict))
+
+
+def _join_thread(verdict: Verdict, thread_id: int) -> int:
+    """The mail is shared as its thread is. Whoever shares that now waits, so that the new mail is shared with it."""
+    hold("thread", thread_id)
+    (verdict.sharing,) = plain.row("SELECT sharing FROM thread WHERE id = ?", thread_id)
+    return thread_id
 
 
 def _make_contacts(new: Sequence[Planned], now: dt.datetime) -> dict[str, tuple[int, int | None]]:
@@ -235,7 +253,7 @@ def _write_message(claim: Claim, verdict: Verdict, owner: int, thread_id: int, m
         "inbound_id": claim.id, "thread_id": thread_id, "owner_id": owner, "dedupe_key": verdict.key, "message_id": email.message_id,
         "from_name": sender.name if sender else None, "from_address": sender.address if sender else "", "date": verdict.at,
         "subject": email.subject[:1000], "text": email.text[:_MOST_SHOWN], "safe_html": reading.safe_html,
-        "forward": _builtin(reading.forward) if reading.forward is not None else None, "checks": _builtin(reading.judgement.checks),
+        "forward": _builtin(reading.forward) if reading.forward is not None else None, "checks": reading.judgement.checks,
         "defects": list(email.defects), "decision": reading.judgement.decision, "joined_by": verdict.choice.reason if verdict.choice else "",
         "fact": _builtin(verdict.fact) if verdict.fact else {}, "record_ids": list(verdict.admission.record_ids), "sha256": claim.sha256,
         "size": claim.size,
@@ -250,16 +268,15 @@ def _write_message(claim: Claim, verdict: Verdict, owner: int, thread_id: int, m
     return message_id
 
 
-def _index(message_id: int, thread_id: int, owner: int, verdict: Verdict) -> None:
+def _index(message_id: int, owner: int, verdict: Verdict) -> None:
     """Enter the mail into the search, in its own transaction: it is found as soon as it is there."""
     email = verdict.reading.email
-    sharing = plain.row("SELECT sharing FROM thread WHERE id = ?", thread_id)
     people = [(role, box.name, box.address) for role, boxes in _people_of(verdict) for box in boxes]
     search.index(
         message_id,
         at=verdict.at,
         owner_id=owner,
-        shared=bool(sharing) and sharing[0] == "company",
+        shared=verdict.sharing == "company",
         subject=email.subject,
         people=people,
         body=verdict.reading.index_text,
@@ -295,15 +312,19 @@ def _write_people(message_id: int, verdict: Verdict, made: Mapping[str, tuple[in
 # --- links --------------------------------------------------------------------------------------------------------
 
 
-def _write_links(verdict: Verdict, thread_id: int, message_id: int, made: Mapping[str, tuple[int, int | None]], now: dt.datetime) -> None:
+def _write_links(verdict: Verdict, thread_id: int, message_id: int, made: Mapping[str, tuple[int, int | None]], reader: int, now: dt.datetime) -> None:
+    """Make and take back what was decided. reader: see `reader_of`."""
     plan = verdict.links
     for link in plan.withdraw:
         Link.delete().where(Link.thread == thread_id, Link.target == f"{link.kind}:{link.target_id}").execute()
-    _link(verdict, thread_id, message_id, [*plan.links, *_links_of_new(verdict, made)], now)
-    _write_candidates(verdict, thread_id)
-    waiting = "needs-choice" if plan.waiting else None
-    reason = verdict.unwrapped.waits or next((c.reason for c in plan.considered if c.offer), "needs-choice")
-    plain.do("UPDATE thread SET waiting = ?, waiting_reason = ? WHERE id = ?", waiting, reason if waiting else "", thread_id)
+    _link(verdict, thread_id, message_id, [*plan.links, *_links_of_new(verdict, made)], reader, now)
+
+
+def _waiting(verdict: Verdict) -> tuple[str | None, str]:
+    """Whether the thread waits for a choice, and why."""
+    if not verdict.links.waiting:
+        return None, ""
+    return "needs-choice", verdict.unwrapped.waits or next((c.reason for c in verdict.links.considered if c.offer), "needs-choice")
 
 
 def _links_of_new(verdict: Verdict, made: Mapping[str, tuple[int, int | None]]) -> list[PlannedLink]:
@@ -321,11 +342,8 @@ def _links_of_new(verdict: Verdict, made: Mapping[str, tuple[int, int | None]]) 
     return list(links.values())
 
 
-def _link(verdict: Verdict, thread_id: int, message_id: int | None, links: Sequence[PlannedLink], now: dt.datetime) -> None:
-    if not links:
-        return
+def _link(verdict: Verdict, thread_id: int, message_id: int | None, links: Sequence[PlannedLink], reader: int, now: dt.datetime) -> None:
     stamp = to_micros(now)
-    reader = reader_of(*plain.row("SELECT owner_id, sharing FROM thread WHERE id = ?", thread_id))
     for link in sorted(links, key=lambda one: (one.kind, one.target_id)):  # in one order everywhere, for the same reason as new contacts
         made_by = f"policy:{verdict.policy}" if link.made_by == "core" else link.made_by
         column = "record_id" if link.kind in RECORD_KINDS else f"{link.kind}_id"
@@ -347,8 +365,10 @@ def _link(verdict: Verdict, thread_id: int, message_id: int | None, links: Seque
             _tell("link.added", {"thread": thread_id, "kind": link.kind, "target": link.target_id, "made_by": made_by}, now)
 
 
-def _write_candidates(verdict: Verdict, thread_id: int) -> None:
-    plain.do("DELETE FROM candidate WHERE thread_id = ?", thread_id)
+def _write_candidates(verdict: Verdict, thread_id: int, *, fresh: bool = False) -> None:
+    """What was considered and not linked, in place of what stood there (`fresh`: nothing did)."""
+    if not fresh:
+        plain.do("DELETE FROM candidate WHERE thread_id = ?", thread_id)
     rows = [
         (thread_id, item.record.id, item.reason, _builtin(dict(item.params)), item.offer, rank)
         for rank, item in enumerate(verdict.links.considered)
@@ -364,5 +384,7 @@ def _join_first(verdict: Verdict, now: dt.datetime) -> None:
     if union == sorted(first.record_ids):
         return
     plain.do("UPDATE message SET record_ids = ? WHERE id = ?", plain.plain_value(union), first.id)
-    _write_links(verdict, first.thread_id, first.id, {}, now)
-    refresh_row(first.thread_id)
+    reader = reader_of(*plain.row("SELECT owner_id, sharing FROM thread WHERE id = ?", first.thread_id))
+    _write_links(verdict, first.thread_id, first.id, {}, reader, now)
+    _write_candidates(verdict, first.thread_id)
+    refresh_row(first.thread_id, _waiting(verdict))

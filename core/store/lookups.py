@@ -6,7 +6,7 @@ import datetime as dt
 import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -29,6 +29,7 @@ from core.types import Record as RecordFact
 MOST_MESSAGES = 50
 MOST_THREADS = 20
 MOST_RECORDS = 1000
+MOST_CONTACTS = 200  # of a thread
 OPEN = "open"
 
 
@@ -113,16 +114,6 @@ def _merged(ident: int, address: str) -> ContactFact:
     return ContactFact(row.id, row.name or address, row.organisation_id, (address,))
 
 
-def contacts_of_thread(thread_id: int) -> list[ContactFact]:
-    """The contacts that are linked to a thread now."""
-    found = rows(
-        "SELECT c.id, c.name, c.organisation_id FROM link l JOIN contact c ON c.id = l.contact_id"
-        " WHERE l.thread_id = ? AND l.removed_at IS NULL AND c.deleted_at IS NULL ORDER BY l.id LIMIT 200",
-        thread_id,
-    )
-    return [ContactFact(ident, name, organisation) for ident, name, organisation in found]
-
-
 def organisations(ids: Collection[int]) -> dict[int, OrganisationFact]:
     if not ids:
         return {}
@@ -137,97 +128,81 @@ def records_of(contact_ids: Collection[int], at: dt.datetime) -> list[RecordFact
     """Every record on which one of these contacts stood at that time, as it was then."""
     if not contact_ids:
         return []
+    stamp = to_micros(at)
     people: dict[int, list[int]] = {}
-    for record_id, contact_id in rows(
-        f"SELECT record_id, contact_id FROM record_contact WHERE contact_id IN ({marks(contact_ids)}) AND (removed_at IS NULL OR removed_at > ?)"
-        " ORDER BY id DESC LIMIT ?",
-        *contact_ids,
-        to_micros(at),
-        MOST_RECORDS,
-    ):
-        people.setdefault(record_id, []).append(contact_id)
-    return records(people, at)
+    known: dict[int, Sequence[Any]] = {}
+    for contact_id, *values in rows(
+        f"SELECT p.contact_id, {_RECORD} FROM record_contact p JOIN record r ON r.id = p.record_id"
+        f" WHERE p.contact_id IN ({marks(contact_ids)}) AND (p.removed_at IS NULL OR p.removed_at > ?) ORDER BY p.id DESC LIMIT ?",
+        stamp, *contact_ids, stamp, MOST_RECORDS,
+    ):  # fmt: skip
+        people.setdefault(values[0], []).append(contact_id)
+        known[values[0]] = values
+    return [_record(values, tuple(people[ident])) for ident, values in sorted(known.items())]
 
 
-def records(people: Mapping[int, Sequence[int]] | Collection[int], at: dt.datetime) -> list[RecordFact]:
-    """These records as they were at that time; `people` maps each to the contacts that matter."""
-    if not people:
+def records(ids: Collection[int], at: dt.datetime) -> list[RecordFact]:
+    """These records as they were at that time."""
+    if not ids:
         return []
-    contacts = people if isinstance(people, Mapping) else dict.fromkeys(people, ())
-    status = _status_at(list(contacts), at)
-    found = []
-    for ident, kind, title, now_status, created, updated, active, organisation, external_id in rows(
-        "SELECT id, kind, title, status, created_at, updated_at, last_activity_at, organisation_id, external_id FROM record"
-        f" WHERE id IN ({marks(contacts)})",
-        *contacts,
-    ):
-        then = status.get(ident, now_status)
-        # A record that was deleted since is not brought back by a late mail.
-        is_open = then == OPEN and now_status != "deleted"
-        found.append(
-            RecordFact(
-                ident, kind, title, then, is_open, from_micros(created), from_micros(updated), None if active is None else from_micros(active),
-                tuple(contacts[ident]), organisation, external_id,
-            )
-        )  # fmt: skip
-    return found
+    return [_record(values) for values in rows(f"SELECT {_RECORD} FROM record r WHERE r.id IN ({marks(ids)}) ORDER BY r.id", to_micros(at), *ids)]
 
 
-def _status_at(ids: list[int], at: dt.datetime) -> dict[int, str]:
-    found = rows(f"SELECT record_id, status FROM record_history WHERE record_id IN ({marks(ids)}) AND valid_from <= ? ORDER BY valid_from, id", *ids, to_micros(at))
-    return dict(found)
+# A record r with its status at a moment (the one parameter), null where nothing is told of that time.
+_RECORD = (
+    "r.id, r.kind, r.title, r.status, r.created_at, r.updated_at, r.last_activity_at, r.organisation_id, r.external_id,"
+    " (SELECT h.status FROM record_history h WHERE h.record_id = r.id AND h.valid_from <= ? ORDER BY h.valid_from DESC, h.id DESC LIMIT 1)"
+)
+
+
+def _record(values: Sequence[Any], contacts: tuple[int, ...] = ()) -> RecordFact:
+    ident, kind, title, now_status, created, updated, active, organisation, external_id, past_status = values
+    then = now_status if past_status is None else past_status
+    # A record that was deleted since is not brought back by a late mail.
+    is_open = then == OPEN and now_status != "deleted"
+    return RecordFact(
+        ident, kind, title, then, is_open, from_micros(created), from_micros(updated), None if active is None else from_micros(active),
+        contacts, organisation, external_id,
+    )  # fmt: skip
 
 
 # --- threads ------------------------------------------------------------------------------------------------------
 
 
-def threads_by_name(owner_id: int, names: Collection[str]) -> dict[int, list[str]]:
+# What the thread step needs of a thread t, beside its names and its mails: ThreadFact.
+_FACTS = (
+    "t.id, t.sharing, EXISTS (SELECT 1 FROM link l WHERE l.thread_id = t.id AND l.record_id IS NOT NULL AND l.removed_at IS NULL),"
+    " t.split_from_id IS NOT NULL OR EXISTS (SELECT 1 FROM thread s WHERE s.split_from_id = t.id)"
+)
+
+
+def threads_by_name(owner_id: int, names: Collection[str], *, with_messages: bool) -> dict[int, ThreadFact]:
     """The owner's threads that hold any of these names, each with those names."""
-    found: dict[int, list[str]] = {}
-    if not names:
-        return found
-    for thread_id, name in rows(
-        "SELECT i.thread_id, i.message_id FROM thread_id i JOIN thread t ON t.id = i.thread_id"
-        f" WHERE i.owner_id = ? AND i.message_id IN ({marks(names)}) AND t.deleted_at IS NULL",
-        owner_id,
-        *names,
-    ):
-        found.setdefault(thread_id, []).append(name)
-    return found
+    held: dict[tuple[Any, ...], list[str]] = {}
+    if names:
+        for name, *facts in rows(
+            f"SELECT i.message_id, {_FACTS} FROM thread_id i JOIN thread t ON t.id = i.thread_id"
+            f" WHERE i.owner_id = ? AND i.message_id IN ({marks(names)}) AND t.deleted_at IS NULL",
+            owner_id,
+            *names,
+        ):
+            held.setdefault(tuple(facts), []).append(name)
+    return {facts[0]: _fact(facts, known, with_messages) for facts, known in held.items()}
 
 
-def threads_by_subject(owner_id: int, base: str, since: dt.datetime, until: dt.datetime) -> list[int]:
-    """The owner's threads of this base subject that were active in the window, newest first."""
+def threads_by_subject(owner_id: int, base: str, since: dt.datetime, until: dt.datetime, known: Mapping[int, ThreadFact]) -> dict[int, ThreadFact]:
+    """The owner's threads of this base subject that were active in the window, with their mails; those that are known already come as they are."""
     found = rows(
-        "SELECT id FROM thread WHERE owner_id = ? AND base_subject = ? AND deleted_at IS NULL AND last_at >= ? AND started_at <= ?"
-        " ORDER BY last_at DESC LIMIT ?",
+        f"SELECT {_FACTS} FROM thread t WHERE t.owner_id = ? AND t.base_subject = ? AND t.deleted_at IS NULL AND t.last_at >= ? AND t.started_at <= ?"
+        " ORDER BY t.last_at DESC LIMIT ?",
         owner_id, base, to_micros(since), to_micros(until), MOST_THREADS,
     )  # fmt: skip
-    return [ident for (ident,) in found]
+    return {facts[0]: known.get(facts[0]) or _fact(facts, (), True) for facts in found}
 
 
-def thread_facts(named: Mapping[int, Sequence[str]], *, with_messages: bool) -> list[ThreadFact]:
-    """What the thread step needs of these threads."""
-    if not named:
-        return []
-    ids = list(named)
-    within = marks(ids)
-    return [
-        ThreadFact(
-            ident,
-            tuple(named[ident]),
-            _messages(ident) if with_messages else (),
-            sharing,
-            bool(recorded),
-            bool(split),
-        )
-        for ident, sharing, recorded, split in rows(
-            "SELECT t.id, t.sharing, EXISTS (SELECT 1 FROM link l WHERE l.thread_id = t.id AND l.record_id IS NOT NULL AND l.removed_at IS NULL),"
-            " t.split_from_id IS NOT NULL OR EXISTS (SELECT 1 FROM thread s WHERE s.split_from_id = t.id)"
-            f" FROM thread t WHERE t.id IN ({within})",
-            *ids,
-        )
-    ]
+def _fact(facts: Sequence[Any], names: Sequence[str], with_messages: bool) -> ThreadFact:
+    ident, sharing, recorded, split = facts
+    return ThreadFact(ident, tuple(names), _messages(ident) if with_messages else (), sharing, bool(recorded), bool(split))
 
 
 _facts = msgspec.json.Decoder(MessageFact)  # made by one thread, see core/reader.py
@@ -240,30 +215,48 @@ def _messages(thread_id: int) -> tuple[MessageFact, ...]:
 
 def conversations(names: Collection[str], thread_id: int | None = None) -> list[str]:
     """The conversations of every owner's threads that hold any of these names, and that of the thread that takes the mail."""
-    found = rows("SELECT conversation_id FROM thread WHERE id = ?", thread_id) if thread_id is not None else []
-    if names:
-        found = found + rows(
-            f"SELECT DISTINCT t.conversation_id FROM thread t JOIN thread_id i ON i.thread_id = t.id WHERE i.message_id IN ({marks(names)}) LIMIT 50", *names
-        )
+    of_names = f"SELECT DISTINCT t.conversation_id FROM thread t JOIN thread_id i ON i.thread_id = t.id WHERE i.message_id IN ({marks(names)}) LIMIT 50"
+    if thread_id is None:
+        found = rows(of_names, *names) if names else []
+    elif names:
+        found = rows(f"SELECT conversation_id FROM thread WHERE id = ? UNION ALL SELECT conversation_id FROM ({of_names}) n", thread_id, *names)
+    else:
+        found = rows("SELECT conversation_id FROM thread WHERE id = ?", thread_id)
     return [conversation for (conversation,) in found]
 
 
 # --- links --------------------------------------------------------------------------------------------------------
 
 
-def links_of(thread_id: int, message_id: int | None = None) -> tuple[list[PresentLink], set[tuple[str, int]]]:
-    """The thread's links now, and what a person removed from it. `message_id`: the mail whose own links are marked."""
-    present: list[PresentLink] = []
-    removed: set[tuple[str, int]] = set()
-    for kind, target, made_by, made_for, removed_at, removed_by in rows(
-        "SELECT kind, COALESCE(record_id, contact_id, organisation_id), made_by, message_id, removed_at, removed_by FROM link WHERE thread_id = ?", thread_id
-    ):
-        if removed_at is None:
-            mine = message_id is not None and made_for == message_id and not made_by.startswith("rep:")
-            present.append(PresentLink(kind, target, made_by, mine))
-        elif (removed_by or "").startswith("rep:"):
-            removed.add((kind, target))
-    return present, removed
+@dataclass
+class ThreadLinks:
+    """What threads are linked to now, the contacts among it, and what a person removed from them."""
+
+    present: list[PresentLink] = field(default_factory=list)
+    removed: set[tuple[str, int]] = field(default_factory=set)
+    contacts: list[ContactFact] = field(default_factory=list)
+
+
+def links_of(thread_ids: Collection[int], message_id: int | None = None) -> ThreadLinks:
+    """The links of these threads. `message_id`: the mail whose own links are marked."""
+    found = ThreadLinks()
+    for thread_id in thread_ids:
+        contacts: list[ContactFact] = []
+        for kind, target, made_by, made_for, removed_at, removed_by, contact, name, organisation in rows(
+            "SELECT l.kind, COALESCE(l.record_id, l.contact_id, l.organisation_id), l.made_by, l.message_id, l.removed_at, l.removed_by,"
+            " c.id, c.name, c.organisation_id FROM link l LEFT JOIN contact c ON c.id = l.contact_id AND c.deleted_at IS NULL"
+            " WHERE l.thread_id = ? ORDER BY l.id",
+            thread_id,
+        ):
+            if removed_at is None:
+                mine = message_id is not None and made_for == message_id and not made_by.startswith("rep:")
+                found.present.append(PresentLink(kind, target, made_by, mine))
+                if contact is not None:
+                    contacts.append(ContactFact(contact, name, organisation))
+            elif (removed_by or "").startswith("rep:"):
+                found.removed.add((kind, target))
+        found.contacts += contacts[:MOST_CONTACTS]
+    return found
 
 
 # --- single facts of the pipeline ---------------------------------------------------------------------------------

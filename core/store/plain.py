@@ -38,12 +38,16 @@ def marks(values: Collection[Any]) -> str:
     return ", ".join("?" * len(values))
 
 
+_PLAIN = frozenset({int, str, bool, type(None), bytes, float})  # both databases take these as they are
+_json = msgspec.json.Encoder().encode
+
+
 def plain_value(value: Any) -> Any:
     """A value as both databases keep it."""
     if isinstance(value, dt.datetime):
         return to_micros(value)
     if isinstance(value, (dict, list, tuple)):
-        return msgspec.json.encode(value).decode()
+        return _json(value).decode()
     return value
 
 
@@ -57,7 +61,7 @@ def _insert_text(table: str, columns: tuple[str, ...], number: int, ending: str)
 def insert(table: str, values: Mapping[str, Any], *, ending: str = " RETURNING id") -> Any:
     """Enter one row; its id, or with another ending what that gives (None for nothing)."""
     text = _insert_text(table, tuple(values), 1, ending)
-    found = run_sql(main_db, text, [plain_value(value) for value in values.values()])
+    found = run_sql(main_db, text, [value if type(value) in _PLAIN else plain_value(value) for value in values.values()])
     if "RETURNING" not in ending:
         return None
     got = found.fetchone()
@@ -68,4 +72,5 @@ def insert_many(table: str, columns: Sequence[str], values: Sequence[Sequence[An
     """Enter many rows of the same columns."""
     for start in range(0, len(values), _PORTION):
         part = values[start : start + _PORTION]
-        run_sql(main_db, _insert_text(table, tuple(columns), len(part), ending), [plain_value(value) for one in part for value in one])
+        text = _insert_text(table, tuple(columns), len(part), ending)
+        run_sql(main_db, text, [value if type(value) in _PLAIN else plain_value(value) for one in part for value in one])

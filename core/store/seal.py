@@ -35,7 +35,7 @@ class Seal:
 
     def lookup(self, text: str) -> str:
         """A keyed hash by which a secret can be found without being stored."""
-        return hmac.new(self._lookup_key, text.encode(), hashlib.sha256).hexdigest()
+        return hmac.digest(self._lookup_key, text.encode(), "sha256").hex()
 
 
 def fresh_token(length: int = 16) -> str:

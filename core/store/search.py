@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from core.reasons import N_
 from core.store import dialect, words
-from core.store.database import main_db, run_sql
+from core.store.database import at_end, main_db, run_sql
 from core.store.dialect import Phrase
 from core.store.fields import to_micros
 from core.store.models import Attachment, Message, Participant, Rep, Thread
@@ -51,7 +51,7 @@ def index(
     at      the house's time of the mail
     people  (role, name, address) of each
     body    its new text
-    fresh   it was never indexed
+    fresh   it was never indexed: it goes in at the end of the transaction, together with the others that this brings
     """
     columns = {
         "subject": words.to_index(subject[:2000]),
@@ -59,7 +59,11 @@ def index(
         "body": dialect.words_of(body[:INDEXED]),
         "files": words.to_index(" ".join(files)[:20_000]),
     }
-    dialect.write_entry(message_id, to_micros(at), columns, access_terms(owner_id, shared), fresh=fresh)
+    entry = dialect.Entry(message_id, to_micros(at), columns, access_terms(owner_id, shared), fresh)
+    if fresh:
+        at_end(dialect.write_entries, entry)
+    else:
+        dialect.write_entries([entry])
 
 
 def index_message(message_id: int) -> None:

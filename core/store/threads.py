@@ -420,29 +420,36 @@ _UNREAD = (
 )
 
 
-def refresh_row(thread_id: int) -> None:
+def refresh_row(thread_id: int, waiting: tuple[str | None, str] | None = None) -> None:
     """Bring what the inbox shows of a thread to its mails and links, inside the caller's transaction.
+
+    waiting  whether it waits for a choice, and why; None leaves that as it is
 
     Every logged mail passes here, so the SQL is plain.
     """
     hold("thread", thread_id)  # who files into it meanwhile comes before this and is read, or after it and writes last
     mails = plain.rows(
-        "SELECT id, date, substr(text, 1, 800), forward, from_name, from_address, checks, decision FROM message"
+        "SELECT id, date, substr(text, 1, 800), forward, from_name, from_address, checks, decision,"
+        " EXISTS (SELECT 1 FROM attachment a WHERE a.message_id = message.id AND NOT a.inline) FROM message"
         " WHERE thread_id = ? AND deleted_at IS NULL ORDER BY date DESC, id DESC LIMIT 50",
         thread_id,
     )
     shown = links.chips(thread_id)
     number = len(mails) if len(mails) < 50 else plain.rows("SELECT COUNT(*) FROM message WHERE thread_id = ? AND deleted_at IS NULL", thread_id)[0][0]
+    columns = "message_count = ?, chips = ?, linked = ?"
     values = [number, plain.plain_value(shown), any(chip["kind"] in RECORD_KINDS for chip in shown)]
+    if waiting is not None:
+        columns += ", waiting = ?, waiting_reason = ?"
+        values += waiting
     if not mails:
-        plain.do("UPDATE thread SET message_count = ?, chips = ?, linked = ? WHERE id = ?", *values, thread_id)
+        plain.do(f"UPDATE thread SET {columns} WHERE id = ?", *values, thread_id)
         return
     newest = mails[0]
     ids = [mail[0] for mail in mails]
-    attached = plain.row(f"SELECT 1 FROM attachment WHERE message_id IN ({plain.marks(ids)}) AND NOT inline LIMIT 1", *ids) is not None
+    attached = any(mail[8] for mail in mails)
     oldest = mails[-1][1] if number == len(mails) else plain.rows("SELECT MIN(date) FROM message WHERE thread_id = ? AND deleted_at IS NULL", thread_id)[0][0]
     plain.do(
-        "UPDATE thread SET message_count = ?, chips = ?, linked = ?, last_at = ?, oldest_at = ?, snippet = ?, who = ?, badge = ?,"
+        f"UPDATE thread SET {columns}, last_at = ?, oldest_at = ?, snippet = ?, who = ?, badge = ?,"
         " has_attachment = (? OR (has_attachment AND ?)) WHERE id = ?",  # what the mails beyond these had is not looked up again
         *values, newest[1], oldest, _snippet(newest[2], newest[3]), _who(ids, mails), _badge(newest[6], newest[7]), attached, number > len(mails), thread_id,
     )  # fmt: skip

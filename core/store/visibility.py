@@ -8,6 +8,7 @@ functions of the store answer both with None.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,8 +114,13 @@ def beat_thread(owner_id: int, *sharing: str, also: tuple[str, ...] = ()) -> Non
 
     `sharing` names how it is shared, now and (when that has changed) before; `also` further counters.
     """
+    beat_threads({owner_id}, sharing, also)
+
+
+def beat_threads(owner_ids: Iterable[int], sharing: Collection[str], also: Iterable[str] = ()) -> None:
+    """As `beat_thread`, for threads of several owners."""
     admins = [ident for (ident,) in rows("SELECT id FROM rep WHERE role = 'admin'")]
-    beat(*(f"rep:{ident}" for ident in {owner_id, *admins}), *([COMPANY_PULSE] if "company" in sharing else []), *also)
+    beat(*(f"rep:{ident}" for ident in {*owner_ids, *admins}), *([COMPANY_PULSE] if "company" in sharing else []), *also)
 
 
 def live_version(viewer: Viewer) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 
+import peewee
 import pytest
 
 from core import sources
-from core.store.database import is_sqlite, main_db, write
-from core.store.models import SourceInstance
+from core.store.database import at_end, intake_db, is_sqlite, main_db, run_sql, write
+from core.store.models import Pulse, SourceInstance
 from tests.store.small_world import World
 
 
@@ -54,3 +55,64 @@ def test_a_token_is_on_the_disk_and_how_far_a_folder_is_read_need_not_be(any_sto
     assert seen == [False, True]
     assert state.get("folder INBOX") == {"next": 7}
     assert state.get("secret_oauth") == {"refresh": "r"}
+
+
+# --- what is put off to the end of a transaction ------------------------------------------------------------------
+
+
+def test_what_is_put_off_comes_together_and_before_the_commit(any_store: World) -> None:
+    seen: list[tuple[list[int], bool]] = []
+
+    def work(items: list[int]) -> None:
+        seen.append((list(items), main_db.in_transaction()))
+        Pulse.create(name=f"of {items}", number=1)
+
+    with write():
+        at_end(work, 1)
+        with write(), write(intake_db):
+            at_end(work, 2)
+        assert not seen, "only the outermost block ends the transaction"
+    assert seen == [([1, 2], True)]
+    with write():
+        pass
+    assert len(seen) == 1
+    at_end(work, 3)
+    assert seen[1][0] == [3], "without a transaction it is done at once"
+    assert Pulse.select().where(Pulse.name.startswith("of")).count() == 2
+
+
+def test_what_is_put_off_goes_with_the_block_that_fails(any_store: World) -> None:
+    seen: list[list[int]] = []
+    with contextlib.suppress(ValueError), write():
+        at_end(seen.append, 1)
+        raise ValueError
+    with write():
+        at_end(seen.append, 2)
+        with contextlib.suppress(ValueError), write():
+            at_end(seen.append, 3)
+            raise ValueError
+    assert seen == [[2]]
+
+
+def test_a_failure_of_what_was_put_off_takes_the_transaction_back(any_store: World) -> None:
+    def fails(items: list[int]) -> None:
+        raise ValueError
+
+    def writes() -> None:
+        with write():
+            Pulse.create(name="gone", number=1)
+            at_end(fails, 1)
+
+    with pytest.raises(ValueError):
+        writes()
+    with write():
+        pass
+    assert not Pulse.select().where(Pulse.name == "gone").exists()
+
+
+def test_a_wrong_statement_and_a_taken_key_come_as_one_kind_of_error_from_both_databases(any_store: World) -> None:
+    Pulse.create(name="taken", number=1)
+    with pytest.raises(peewee.IntegrityError), write():
+        run_sql(main_db, "INSERT INTO pulse (name, number) VALUES (?, 2)", ("taken",))
+    with pytest.raises((peewee.OperationalError, peewee.ProgrammingError)):
+        run_sql(main_db, "SELECT nothing FROM nowhere")
