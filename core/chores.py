@@ -1,7 +1,7 @@
 """What the sweeper does beside ringing: expire what is past its time, send notices, tell the sinks, tidy the search index at night.
 
 Relays and sinks are other people's machines, so each is talked to in a thread of its own: one that hangs never keeps the
-sweeper from its mails. What a thread had begun when the process ended is tried again after its lease.
+sweeper from its mails. What a thread had begun when the process ended is tried again after its lease, and tidying in the next night.
 """
 
 from __future__ import annotations
@@ -71,9 +71,14 @@ class Chores:
 
     def _tidy(self, here: dt.datetime) -> None:
         """Once a night; `here`: the time by the machine's clock."""
-        if here.hour in NIGHT and here.date() != self._tidied_on:
+
+        def tidy() -> int:
+            portions = dialect.tidy()
             self._tidied_on = here.date()
-            self._start("tidying the search index", dialect.tidy)
+            return portions
+
+        if here.hour in NIGHT and here.date() != self._tidied_on:
+            self._start("tidying the search index", tidy)
 
     def _start(self, name: str, work: Callable[[], int], *, again: bool = False) -> None:
         """Do a work beside the sweeper, unless it is still at it; `again` has it look once more then, for what was queued meanwhile."""

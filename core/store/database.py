@@ -193,7 +193,7 @@ def at_end(work: Callable[[list[Any]], None], item: Any) -> None:
 
 @contextmanager
 def _finished(database: Any) -> Iterator[None]:
-    """Do at the end of the outermost block what was put off; forget with a block that fails what it has put off."""
+    """Do at the end of the outermost `write` what was put off; forget with one that fails what it has put off."""
     if database.obj is not main_db.obj:
         yield
         return
@@ -202,12 +202,13 @@ def _finished(database: Any) -> Iterator[None]:
     try:
         yield
         if _put_off.blocks == 1:
-            together: dict[Callable[[list[Any]], None], list[Any]] = {}
-            for work, item in works:
-                together.setdefault(work, []).append(item)
-            for work, items in together.items():
-                work(items)
-            works.clear()
+            while works:  # a work may put off another one
+                together: dict[Callable[[list[Any]], None], list[Any]] = {}
+                for work, item in works:
+                    together.setdefault(work, []).append(item)
+                works.clear()
+                for work, items in together.items():
+                    work(items)
     except BaseException:
         del works[before:]
         raise

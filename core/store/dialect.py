@@ -8,6 +8,7 @@ letters and digits only, so none of them can name the access term.
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -128,10 +129,10 @@ def words_of(text: str) -> Sequence[str]:
     """The words of a body as an entry takes them.
 
     SQLite's tokenizer cuts plain ASCII exactly as our function does, and ten times as quickly, so such a text goes there
-    in small letters and without a NUL, behind which SQL sees nothing; a text with a run longer than a word may be is cut by ours.
+    as it is, in small letters; a text with a run longer than a word may be is cut by ours.
     """
     if is_sqlite() and text.isascii() and max(map(len, text.split()), default=0) <= _LONGEST:
-        return [text.lower().replace("_", " ").replace("\0", " ")]
+        return [text.lower().replace("_", " ")]
     return words.to_index(text)
 
 
@@ -195,19 +196,35 @@ def is_slow(wanted: Phrase) -> bool:
 
 
 def that_begin(message_ids: Sequence[int], wanted: Sequence[Phrase]) -> list[int]:
-    """Those of these mails, in their order, whose indexed text has words with all of these beginnings. SQLite only."""
-    if not message_ids:
-        return []
-    texts = [" || ' ' || ".join(f"f.{column}" for column in ([one.column] if one.column else _COLUMNS)) for one in wanted]
-    holds = " AND ".join(f"' ' || {text} GLOB ?" for text in texts)
-    patterns = [f"*[{_BETWEEN_WORDS}]{one.words[0]}*" for one in wanted]  # a word is letters and digits: it has no wildcard
-    rows = run_sql(main_db, f"SELECT f.rowid FROM search f WHERE f.rowid IN ({', '.join(map(str, message_ids))}) AND {holds}", patterns).fetchall()
-    found = {ident for (ident,) in rows}
-    return [ident for ident in message_ids if ident in found]
+    """Those of these mails, in their order, whose indexed text has words with all of these beginnings. SQLite only.
+
+    Raises TooSlow where the time of `patience` is over.
+    """
+    found: list[int] = []
+    for at in range(0, len(message_ids), _READ_AT_ONCE):
+        part = message_ids[at : at + _READ_AT_ONCE]
+        rows = run_sql(main_db, f"SELECT rowid, {', '.join(_COLUMNS)} FROM search WHERE rowid IN ({', '.join(map(str, part))})").fetchall()
+        texts = {ident: dict(zip(_COLUMNS, columns, strict=True)) for ident, *columns in rows}
+        found += [ident for ident in part if ident in texts and all(_holds(texts[ident], one) for one in wanted)]
+        _clock.look()
+    return found
 
 
+_READ_AT_ONCE = 60
 # What stands before a word of the index: it is cut already, or it is small ASCII (`words_of`).
-_BETWEEN_WORDS = "\x01-/:-`{-\x7f"
+_BETWEEN_WORDS = frozenset(chr(number) for number in range(128) if not chr(number).isalnum())
+
+
+def _holds(columns: Mapping[str, str], wanted: Phrase) -> bool:
+    """A word of the column (or of any) begins so."""
+    return any(_has_beginning(columns[name], wanted.words[0]) for name in ([wanted.column] if wanted.column else _COLUMNS))
+
+
+def _has_beginning(text: str, beginning: str) -> bool:
+    at = text.find(beginning)
+    while at > 0 and text[at - 1] not in _BETWEEN_WORDS:
+        at = text.find(beginning, at + 1)
+    return at >= 0
 
 
 def anything(access: Sequence[str]) -> str:
@@ -303,12 +320,25 @@ def _hits_between(query: str, first: int, last: int) -> list[int]:
     return [int(row[0]) for row in rows.fetchall()]
 
 
+class _Clock(threading.local):
+    """When the search of this thread must have ended; SQLite looks at it by itself, but not while we read what it gave."""
+
+    end = float("inf")
+
+    def look(self) -> None:
+        if time.monotonic() > self.end:
+            raise TooSlow
+
+
+_clock = _Clock()
+
+
 @contextmanager
 def patience(seconds: float = PATIENCE) -> Iterator[None]:
     """Stop what takes longer than this with TooSlow. Reading only: on PostgreSQL the block is a transaction."""
     if is_sqlite():
         connection = main_db.obj.connection()
-        end = time.monotonic() + seconds
+        _clock.end = end = time.monotonic() + seconds
         connection.set_progress_handler(lambda: time.monotonic() > end, _STEPS)
         try:
             yield
@@ -318,6 +348,7 @@ def patience(seconds: float = PATIENCE) -> Iterator[None]:
             raise TooSlow from error
         finally:
             connection.set_progress_handler(None, 0)
+            _clock.end = float("inf")
         return
     try:
         with main_db.atomic():

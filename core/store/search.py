@@ -622,7 +622,7 @@ _FEW = 5000  # threads whose mails a query for words may begin with
 def _hits(viewer: Viewer, query: Query, before: int) -> Generator[list[int], None, None]:
     """The mails below `before` that the index gives for the text, newest first, in growing portions."""
     few = _mails_to_begin_with(viewer, query, before)
-    if few is not None:
+    if few is not None and (not query.beginnings or len(few) <= _MOST_LOOKED_THROUGH):
         hits = sorted(_among(query, few), reverse=True)
         yield from (hits[at : at + _CHUNK] for at in range(0, len(hits), _CHUNK))
         return
@@ -633,14 +633,15 @@ def _hits(viewer: Viewer, query: Query, before: int) -> Generator[list[int], Non
 
 
 _SPARSE = 6  # mails for each that matches: where more are needed, the index is asked
-_MOST_LOOKED_THROUGH = 2000  # … and when so many did not fill a page, for all else that is asked
+_MOST_LOOKED_THROUGH = 600  # mails of one question
 
 
 def _looked_through(query: Query, before: int, until: int | None) -> Generator[list[int], None, int]:
     """The newest mails with such beginnings, found by looking at their words as long as many match; at last the id below which the index must answer."""
     looked, matching = 0, 0
     with closing(dialect.hits(query.loose, before, _CHUNK, until)) as portions:
-        for ids in portions:
+        for portion in portions:
+            ids = portion[: _MOST_LOOKED_THROUGH - looked]
             if found := dialect.that_begin(ids, query.beginnings):
                 yield found
             looked, matching, before = looked + len(ids), matching + len(found), ids[-1]

@@ -147,8 +147,8 @@ def test_old_mail_that_comes_late_is_found_by_its_time(company, monkeypatch):
 BEGINNINGS = ["alp*", "-alp*", "-alp* -beta", "is:unread -(alp* OR gamma)", "alp* beta", "beta alp*", "-beta alp*", "alp* -gamma", "subject:alp*", "to:cy*", "alp* to:cy*", "alp* OR beta", "alp* is:unread", "zzz*", "東", "東 -京", "alp* filename:off*"]
 
 
-@pytest.mark.parametrize("sparse", [0, 3, 1000])
-def test_a_beginning_is_looked_for_in_the_newest_mails_and_finds_what_the_index_finds(company, monkeypatch, sparse):
+@pytest.mark.parametrize("sparse, most", [(0, 600), (3, 600), (1000, 12), (1000, 600)])
+def test_a_beginning_is_looked_for_in_the_newest_mails_and_finds_what_the_index_finds(company, monkeypatch, sparse, most):
     world, ana, bo = company
     texts = ["alpha", "alpine beta", "(alps) gamma", "x-alpaca", "scalpel", "ébalp", "Ünder alpé", "beta", "東京", "東海 alp", "a_alpha_b"]
     texts.append("beta\0alpha" if search.dialect.is_sqlite() else "beta alpha")  # PostgreSQL keeps no NUL
@@ -171,8 +171,23 @@ def test_a_beginning_is_looked_for_in_the_newest_mails_and_finds_what_the_index_
         expected = {typed: pages(typed) for typed in BEGINNINGS}
     assert len(expected["alp*"]) > 5
     monkeypatch.setattr(search, "_SPARSE", sparse)
+    monkeypatch.setattr(search, "_MOST_LOOKED_THROUGH", most)
     monkeypatch.setattr(search, "_CHUNK", 5)
+    monkeypatch.setattr(search.dialect, "_READ_AT_ONCE", 3)
     assert {typed: pages(typed) for typed in BEGINNINGS} == expected
+
+
+def test_looking_through_mails_ends_with_the_patience_too(company):
+    world, ana, _ = company
+    mail = world.mail(ana, "alpha", subject="a")
+    beginning = search.dialect.Phrase(("alp",), beginning=True)
+    if not search.dialect.is_slow(beginning):
+        return  # PostgreSQL's own index answers
+    with search.dialect.patience(5):
+        assert search.dialect.that_begin([mail.id], [beginning]) == [mail.id]
+    with pytest.raises(search.dialect.TooSlow), search.dialect.patience(-1):
+        search.dialect.that_begin([mail.id], [beginning])
+    assert search.dialect.that_begin([mail.id], [beginning]) == [mail.id]
 
 
 def test_tidying_makes_one_part_of_the_index_and_others_write_meanwhile(company, monkeypatch):

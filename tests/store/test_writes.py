@@ -116,3 +116,17 @@ def test_a_wrong_statement_and_a_taken_key_come_as_one_kind_of_error_from_both_d
         run_sql(main_db, "INSERT INTO pulse (name, number) VALUES (?, 2)", ("taken",))
     with pytest.raises((peewee.OperationalError, peewee.ProgrammingError)):
         run_sql(main_db, "SELECT nothing FROM nowhere")
+
+
+def test_a_work_at_the_end_may_put_off_another_one(any_store: World) -> None:
+    done: list[list[str]] = []
+
+    def first(items: list[str]) -> None:
+        done.append(items)
+        at_end(done.append, "from the first")
+
+    with write():
+        at_end(first, "one")
+        at_end(first, "two")
+        assert done == []
+    assert done == [["one", "two"], ["from the first"]]
