@@ -156,6 +156,7 @@ class Query:
     understood: str = ""
     notes: tuple[str, ...] = ()
     held: bool = False  # is:held: asks about mail that is in no thread
+    contradicts: bool = False  # a word must be found and must not: the index would look at every mail that has it
 
 
 _TOKEN = re.compile(
@@ -467,6 +468,7 @@ def understand(viewer: Viewer, text: str, now: dt.datetime | None = None) -> Que
     if positive:
         access = access_terms(viewer.rep_id, True)
         query.text = dialect.within(_wanted_all([*positive, *negative]), access)
+        query.contradicts = any(isinstance(part, Not) and part.part in positive for part in negative)
         slow = [part for part in positive if isinstance(part, Text) and dialect.is_slow(part.phrase)]
         if slow:
             query.beginnings = tuple(part.phrase for part in slow)
@@ -584,7 +586,7 @@ def find(viewer: Viewer, text: str, cursor: str | None = None, limit: int = 50, 
 def find_query(viewer: Viewer, query: Query, cursor: str | None, limit: int, condition: Any = None) -> Found:
     after = read_cursor(cursor, 1)
     before = after[0] if after else 2**62
-    if query.text is None or before <= 0:
+    if query.text is None or query.contradicts or before <= 0:
         return Found([], None, query.understood, query.notes, query.held)
     found: dict[int, int] = {}
     place: int | None = before

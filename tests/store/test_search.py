@@ -177,6 +177,14 @@ def test_a_beginning_is_looked_for_in_the_newest_mails_and_finds_what_the_index_
     assert {typed: pages(typed) for typed in BEGINNINGS} == expected
 
 
+@pytest.mark.parametrize("typed", ["alpha -alpha", "-alpha beta alpha", "alp* -alp*", '"alpha beta" -"alpha beta"'])
+def test_a_search_that_contradicts_itself_looks_at_nothing(company, monkeypatch, typed):
+    world, ana, _ = company
+    world.mail(ana, "alpha beta", subject="a")
+    monkeypatch.setattr(search, "_collect", lambda *_: pytest.fail("it looks"))
+    assert found(ana, typed) == []
+
+
 def test_looking_through_mails_ends_with_the_patience_too(company):
     world, ana, _ = company
     mail = world.mail(ana, "alpha", subject="a")
