@@ -8,7 +8,7 @@ from core.mail.addresses import is_free_mail, normalise
 from core.store.company import beat, company
 from core.store.database import write
 from core.store.fields import from_micros
-from core.store.models import Rep, SenderAddress, TeamAddress
+from core.store.models import Rep, SenderAddress
 from core.store.plain import rows
 from core.types import SenderFact
 
@@ -68,13 +68,11 @@ def sender_facts(address: str) -> list[SenderFact]:
 
 def rep_addresses() -> frozenset[str]:
     """Every address of any rep, confirmed or pending: none of them is ever a contact (F27)."""
-    found = {row[0] for row in SenderAddress.select(SenderAddress.address).tuples()}
-    found |= {row[0] for row in Rep.select(Rep.email).tuples()}
-    return frozenset(found)
+    return frozenset(address for (address,) in rows("SELECT address FROM sender_address UNION SELECT email FROM rep"))
 
 
 def team_addresses() -> frozenset[str]:
-    return frozenset(row[0] for row in TeamAddress.select(TeamAddress.address).tuples())
+    return frozenset(address for (address,) in rows("SELECT address FROM team_address"))
 
 
 def internal_domains() -> frozenset[str]:
@@ -82,7 +80,7 @@ def internal_domains() -> frozenset[str]:
     named = company().internal_domains
     if named:
         return frozenset(named)
-    domains = {email.rpartition("@")[2] for (email,) in Rep.select(Rep.email).tuples()}
+    domains = {email.rpartition("@")[2] for (email,) in rows("SELECT email FROM rep")}
     return frozenset(domain for domain in domains if domain and not is_free_mail(domain))
 
 
