@@ -268,6 +268,23 @@ def test_a_mail_put_aside_stays_aside_though_the_sweeper_has_sent_it_on_its_way_
     assert (row(ident).state, row(ident).reason) == ("ignored", "dismissed")
 
 
+def test_a_mark_without_a_lease_that_comes_too_late_leaves_a_mail_on_its_way(any_store: World) -> None:
+    """It was found unmarked, then marked by another one, then let in again: without a lease it looks as it did when it was found."""
+    (ident,) = keep(b"a")
+    (claim,) = inbound.claim("w1", NOW)
+    end(claim)
+    Inbound.update(state="received", lease_token=None, due_at=NOW).where(Inbound.id == ident).execute()
+    stale = inbound.unmarked()
+    assert [one.token for one in stale] == [None]
+    inbound.mark(stale)
+    assert (row(ident).state, row(ident).due_at) == ("held", None)
+    assert inbound.release(ident, "root@sales.example")
+    inbound.mark(stale)
+    assert row(ident).state == "received"
+    assert inbound.orphans()["ended_without_outcome"] == []
+    assert [one.id for one in inbound.claim("w2", NOW)] == [ident]
+
+
 def test_settling_leaves_a_mail_on_its_way_to_its_worker(any_store: World) -> None:
     (ident,) = keep(b"a")
     (claim,) = inbound.claim("w1", NOW)

@@ -196,13 +196,22 @@ class End:
 
 
 def mark(ends: Iterable[End]) -> None:
-    """Mark mails with their final state after the main transaction; safe to repeat."""
+    """Mark mails with their final state after the main transaction; safe to repeat.
+
+    A lease counts once. Without one a mail that was let in again meanwhile looks as it did before, so its outcome is looked at once more.
+    """
+    given = list(ends)
+    for end in given:
+        if end.token is None:
+            settle(end.id)
     with write(intake_db):
-        for end in ends:
+        for end in given:
+            if end.token is None:
+                continue
             run_sql(
                 intake_db,
                 "UPDATE inbound SET state = ?, reason = ?, lease_until = NULL, lease_token = NULL, worker = NULL, due_at = NULL, attempts = 0"
-                " WHERE id = ? AND state IN ('received', 'processing') AND lease_token IS NOT DISTINCT FROM ?",
+                " WHERE id = ? AND state IN ('received', 'processing') AND lease_token = ?",
                 (end.state, end.reason, end.id, end.token),
             )
 
@@ -291,10 +300,11 @@ def settle(inbound_id: int) -> None:
         ended = run_sql(main_db, f"SELECT state, reason FROM outcome WHERE inbound_id = ?{lock}", (inbound_id,)).fetchone()
         if ended is None:
             return
-        with write(intake_db):  # a due time stays: `resume` needs it
+        with write(intake_db):  # the due time of one that had ended stays: `resume` needs it
             run_sql(
                 intake_db,
-                "UPDATE inbound SET state = ?, reason = ?, lease_until = NULL, lease_token = NULL, worker = NULL WHERE id = ?",
+                "UPDATE inbound SET due_at = CASE WHEN state IN ('received', 'processing') THEN NULL ELSE due_at END,"
+                " state = ?, reason = ?, lease_until = NULL, lease_token = NULL, worker = NULL, attempts = 0 WHERE id = ?",
                 (*ended, inbound_id),
             )
 
