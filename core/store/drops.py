@@ -138,14 +138,6 @@ def find(address: str, seal: Seal, now: dt.datetime) -> Drop | None:
     return next(iter(among([address], seal, now)), None)
 
 
-def all_living(seal: Seal, now: dt.datetime) -> frozenset[str]:
-    """The universal addresses that still work (record addresses are recognised by `find`)."""
-    rows = DropAddress.select(DropAddress.sealed).where(
-        DropAddress.record.is_null(), DropAddress.works_until.is_null() | (DropAddress.works_until > to_micros(now))
-    )
-    return frozenset(seal.open(row.sealed) for row in rows)
-
-
 def universal_rows(seal: Seal) -> list[dict[str, object]]:
     """The universal addresses with their kind, and until when a retired one works."""
     rows = DropAddress.select().where(DropAddress.record.is_null()).order_by(DropAddress.id)

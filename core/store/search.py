@@ -20,7 +20,7 @@ from core.store import dialect, words
 from core.store.database import at_end, main_db, run_sql
 from core.store.dialect import Phrase
 from core.store.fields import to_micros
-from core.store.models import Attachment, Message, Participant, Rep, Thread
+from core.store.models import Message, Rep, Thread
 from core.store.paging import cursor_of, read_cursor
 from core.store.rows import MOST_SORTED, T, among, ask, plain
 from core.store.visibility import Viewer, visible
@@ -64,17 +64,6 @@ def index(
         at_end(dialect.write_entries, entry)
     else:
         dialect.write_entries([entry])
-
-
-def index_message(message_id: int) -> None:
-    """Index a mail anew from what is stored of it (after an upgrade of the words)."""
-    row = Message.get_by_id(message_id)
-    people = list(Participant.select(Participant.role, Participant.name, Participant.address).where(Participant.message == message_id).tuples())
-    files = [name for (name,) in Attachment.select(Attachment.filename).where(Attachment.message == message_id).tuples()]
-    body = f"{(row.forward or {}).get('note', '')} {(row.forward or {}).get('body') or row.text}"
-    index(message_id, at=row.date, owner_id=row.owner_id, shared=row.thread.sharing == "company", subject=row.subject, people=people, body=body, files=files)
-    if row.deleted_at is not None or row.thread.deleted_at is not None:
-        dialect.write_access([message_id], [])
 
 
 def remove(message_id: int) -> None:
@@ -700,9 +689,3 @@ def _shown_before(viewer: Viewer, query: Query, threads: set[int], began: int, c
         return set()
     newer = [ident for (ident,) in M.select(M.id).where(M.thread.in_(list(threads)), M.id >= began).limit(5000).tuples()]
     return {thread for _, thread in _checked(viewer, query, _among(query, newer), condition)}
-
-
-def still_true() -> bool:
-    """True when the index can be read at all: asked by the health command."""
-    main_db.execute_sql("SELECT 1 FROM search LIMIT 1")
-    return True
