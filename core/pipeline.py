@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from core import notices
@@ -86,6 +87,11 @@ def time_of(email: Email, forward: Forward | None, arrived: dt.datetime) -> dt.d
     if email.date is not None and arrived - _WEEK <= email.date <= arrived:
         return email.date
     return arrived
+
+
+@lru_cache(maxsize=64)  # nearly every mail names the company's own two
+def _with_drops(house: Ours, addresses: frozenset[str]) -> Ours:
+    return replace(house, drop_addresses=addresses)
 
 
 def _threads_of(choice: thread.Choice | None) -> tuple[int, ...]:
@@ -212,7 +218,7 @@ class Judge:
 
     def _house(self, met: Sequence[Drop], ended: Sequence[str]) -> Ours:
         """The company's rules with the drop addresses that this mail names, those of the past too: they are nobody's (F27)."""
-        return replace(lookups.ours(), drop_addresses=frozenset(address_key(address) for address in (*(drop.address for drop in met), *ended)))
+        return _with_drops(lookups.ours(), frozenset(address_key(address) for address in (*(drop.address for drop in met), *ended)))
 
     def _unwrap(self, verdict: Verdict, settings: Company, house: Ours) -> None:
         verdict.unwrapped = unwrap.unwrap(
@@ -269,12 +275,12 @@ class Judge:
         if owner is None:
             return
         rep = lookups.habits_of(owner)
-        verdict.sharing = rep.default_sharing
         first = verdict.first
         threads = (first.thread_id,) if first is not None else _threads_of(verdict.choice)
-        thread_id = threads[0] if threads else None
+        standing = lookups.standing_of(threads[0]) if threads else None
+        verdict.sharing = standing.sharing if standing else rep.default_sharing
         record_ids = {*verdict.admission.record_ids, *(first.record_ids if first is not None else ())}
-        started_at = _latest(*(lookups.start_of(thread_id) or (verdict.at, verdict.arrived)))
+        started_at = _latest(standing.started_at, standing.arrived) if standing else _latest(verdict.at, verdict.arrived)
         by_contact = {p.contact.id: Participant(p.key, p.name, p.contact) for p in verdict.contacts.counterparties if p.contact}
         linked = lookups.links_of(threads, verdict.duplicate_of)
         for contact in linked.contacts:

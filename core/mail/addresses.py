@@ -105,6 +105,8 @@ def _a_label(label: str) -> str:
 
 def without_plus_tag(address: str) -> str:
     """`ana+crm@x.example` -> `ana@x.example`; an address without a tag comes back as it is."""
+    if "+" not in address:
+        return address
     local, _, domain = address.rpartition("@")
     base = local.partition("+")[0]
     return f"{base}@{domain}" if base and not local.startswith('"') else address

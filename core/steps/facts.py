@@ -6,11 +6,13 @@ Everything is plain frozen data, so that a step can be asked with values written
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from core.mail.addresses import without_plus_tag
 from core.types import Drop, Forward, Mailbox, TraceEntry
 
 
+@lru_cache(maxsize=4000)  # a step asks for those of the mail's people again and again
 def address_key(address: str, fold_plus_tags: bool = False) -> str:
     """The form in which addresses are compared: all lower case, and without the `+tag` when that is wanted.
 
@@ -25,6 +27,7 @@ def domain_of(address: str) -> str:
     return address.rpartition("@")[2].lower().rstrip(".")
 
 
+@lru_cache(maxsize=2000)
 def zones_of(domain: str) -> tuple[str, ...]:
     """The domain and all those above it: whole labels, so that `notsales.example` never passes for `sales.example`."""
     labels = domain.split(".")

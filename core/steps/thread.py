@@ -19,6 +19,7 @@ import hashlib
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeVar
 
 from core.mail.labels import subject_prefix, visible
@@ -332,6 +333,7 @@ follow up|follow-up|following up|reminder|introduction|contact|no subject|(no su
 GENERIC = frozenset(phrase.strip() for line in _GENERIC.splitlines() for phrase in line.split("|"))
 
 
+@lru_cache(maxsize=500)  # a mail's own and those of the threads it may belong to are compared one by one
 def base_subject(subject: str) -> str:
     """The subject without prefixes ("Re:", "AW[2]:") and without one list tag in front, case-folded; linear time.
 
@@ -351,6 +353,7 @@ def base_subject(subject: str) -> str:
     return rest.removesuffix("(fwd)").strip()  # RFC 5256 2.1 step 2
 
 
+@lru_cache(maxsize=500)
 def has_reply_prefix(subject: str) -> bool:
     """True when the outermost prefix marks an answer; "VS:", an answer in Finnish, may be one."""
     return subject_prefix(_plain(subject))[0] in ("reply", "either")

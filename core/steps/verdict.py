@@ -38,6 +38,7 @@ class Verdict:
     first: Any = None  # what the store knows of that message (core.store.lookups.Logged)
     choice: Choice | None = None
     fact: MessageFact | None = None
+    thread_id: int | None = None  # the thread that took it, once it is filed
     conversation: str = ""
     absorbed: tuple[str, ...] = ()
     contacts: ContactPlan = ContactPlan()

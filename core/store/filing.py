@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime as dt
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -30,7 +29,6 @@ from core.types import RECORD_KINDS, Mailbox
 
 _MOST_SHOWN = 2_000_000  # characters of text kept for the page
 _MOST_PEOPLE = 500
-_builtin = msgspec.to_builtins
 
 
 def lock_owner(address: str, claimed_for: int | None = None) -> None:
@@ -77,12 +75,12 @@ def write_bare_outcome(claim: Claim, state: str, reason: str, params: Mapping[st
 def _write_outcome(claim: Claim, verdict: Verdict, now: dt.datetime) -> None:
     email, sender, thread_id = verdict.reading.email, verdict.sender.lower(), _thread_of(verdict)
     _enter_outcome(
-        claim, verdict.state, verdict.reason, _builtin(dict(verdict.params)), now,
+        claim, verdict.state, verdict.reason, dict(verdict.params), now,
         sender=sender, sender_domain=sender.rpartition("@")[2], message_id=email.message_id, subject=email.subject[:1000],
         decision=verdict.reading.judgement.decision, rep_id=verdict.attribution.rep_id, rule=verdict.attribution.rule, thread_id=thread_id,
         duplicate_of=verdict.duplicate_inbound,
     )  # fmt: skip
-    plain.insert("trace", {"inbound_id": claim.id, "entries": verdict.trace, "case": _builtin(verdict.case) if verdict.case else None}, ending="")
+    plain.insert("trace", {"inbound_id": claim.id, "entries": verdict.trace, "case": verdict.case}, ending="")
     name = {"logged": "mail.logged", "held": "mail.held", "ignored": "mail.ignored"}[verdict.state]
     _tell(name, {"inbound": claim.id, "reason": verdict.reason, "thread": thread_id}, now)
     at_end(_tell_pages, (verdict.attribution.rep_id, _seen_by(verdict, thread_id)))
@@ -116,8 +114,8 @@ def _enter_outcome(claim: Claim, state: str, reason: str, params: Mapping[str, A
 
 
 def _thread_of(verdict: Verdict) -> int | None:
-    if verdict.state == "logged" and verdict.choice is not None:
-        return verdict.choice.thread_id
+    if verdict.state == "logged":
+        return verdict.thread_id
     if verdict.reason == "duplicate" and verdict.duplicate_of is not None:
         return verdict.first.thread_id if verdict.first else None
     return None
@@ -140,7 +138,7 @@ def _log(claim: Claim, verdict: Verdict, now: dt.datetime) -> None:
         raise ValueError("a mail without an owner cannot be logged")
     made = _make_contacts(verdict.contacts.new, now)
     thread_id = _join_thread(verdict, choice.thread_id) if choice.thread_id is not None else _start_thread(verdict, owner, now)
-    verdict.choice = replace(choice, thread_id=thread_id)
+    verdict.thread_id = thread_id
     for other in choice.merge:
         merge_threads(thread_id, other)
     _unite_conversations(verdict)
@@ -154,8 +152,9 @@ def _log(claim: Claim, verdict: Verdict, now: dt.datetime) -> None:
 
 def _join_thread(verdict: Verdict, thread_id: int) -> int:
     """The mail is shared as its thread is. Whoever shares that now waits, so that the new mail is shared with it."""
-    hold("thread", thread_id)
-    (verdict.sharing,) = plain.row("SELECT sharing FROM thread WHERE id = ?", thread_id)
+    if not is_sqlite():  # there it is as the links' step saw it: this transaction is the only one that writes
+        hold("thread", thread_id)
+        (verdict.sharing,) = plain.row("SELECT sharing FROM thread WHERE id = ?", thread_id)
     return thread_id
 
 
@@ -253,9 +252,9 @@ def _write_message(claim: Claim, verdict: Verdict, owner: int, thread_id: int, m
         "inbound_id": claim.id, "thread_id": thread_id, "owner_id": owner, "dedupe_key": verdict.key, "message_id": email.message_id,
         "from_name": sender.name if sender else None, "from_address": sender.address if sender else "", "date": verdict.at,
         "subject": email.subject[:1000], "text": email.text[:_MOST_SHOWN], "safe_html": reading.safe_html,
-        "forward": _builtin(reading.forward) if reading.forward is not None else None, "checks": reading.judgement.checks,
+        "forward": reading.forward, "checks": reading.judgement.checks,
         "defects": list(email.defects), "decision": reading.judgement.decision, "joined_by": verdict.choice.reason if verdict.choice else "",
-        "fact": _builtin(verdict.fact) if verdict.fact else {}, "record_ids": list(verdict.admission.record_ids), "sha256": claim.sha256,
+        "fact": verdict.fact or {}, "record_ids": list(verdict.admission.record_ids), "sha256": claim.sha256,
         "size": claim.size,
     }  # fmt: skip
     message_id = int(plain.insert("message", values))
@@ -370,7 +369,7 @@ def _write_candidates(verdict: Verdict, thread_id: int, *, fresh: bool = False) 
     if not fresh:
         plain.do("DELETE FROM candidate WHERE thread_id = ?", thread_id)
     rows = [
-        (thread_id, item.record.id, item.reason, _builtin(dict(item.params)), item.offer, rank)
+        (thread_id, item.record.id, item.reason, dict(item.params), item.offer, rank)
         for rank, item in enumerate(verdict.links.considered)
         if not item.linked
     ]

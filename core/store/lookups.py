@@ -45,6 +45,15 @@ class Logged:
 
 
 @dataclass(frozen=True)
+class Standing:
+    """How a thread is shared, when it began (frozen at its first logging), and when the mail that began it arrived, as far as that is still there."""
+
+    sharing: str
+    started_at: dt.datetime
+    arrived: dt.datetime | None
+
+
+@dataclass(frozen=True)
 class Habits:
     name: str
     default_sharing: str
@@ -271,14 +280,14 @@ def logged_before(owner_id: int, key: str) -> Logged | None:
     return Logged(found[0], found[1], found[2], tuple(msgspec.json.decode(found[3] or "[]")), found[4] is not None)
 
 
-def start_of(thread_id: int | None) -> tuple[dt.datetime, dt.datetime | None] | None:
-    """When a thread began, frozen at its first logging, and when the mail that began it arrived, as far as it is still there."""
+def standing_of(thread_id: int) -> Standing | None:
+    """A thread as it stands before the mail joins it."""
     found = row(
-        "SELECT t.started_at, (SELECT o.received_at FROM message m JOIN outcome o ON o.inbound_id = m.inbound_id"
+        "SELECT t.sharing, t.started_at, (SELECT o.received_at FROM message m JOIN outcome o ON o.inbound_id = m.inbound_id"
         " WHERE m.thread_id = t.id AND m.date = t.started_at ORDER BY m.id LIMIT 1) FROM thread t WHERE t.id = ?",
         thread_id,
-    ) if thread_id is not None else None  # fmt: skip
-    return None if found is None else (from_micros(found[0]), None if found[1] is None else from_micros(found[1]))
+    )  # fmt: skip
+    return None if found is None else Standing(found[0], from_micros(found[1]), None if found[2] is None else from_micros(found[2]))
 
 
 def habits_of(rep_id: int) -> Habits:

@@ -43,12 +43,10 @@ _json = msgspec.json.Encoder().encode
 
 
 def plain_value(value: Any) -> Any:
-    """A value as both databases keep it."""
+    """A value as both databases keep it: moments as microseconds, anything that is no plain value as JSON."""
     if isinstance(value, dt.datetime):
         return to_micros(value)
-    if isinstance(value, (dict, list, tuple)):
-        return _json(value).decode()
-    return value
+    return value if value is None or isinstance(value, (str, int, float, bytes)) else _json(value).decode()
 
 
 @lru_cache(maxsize=200)

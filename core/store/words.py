@@ -110,7 +110,6 @@ def to_ask(text: str) -> tuple[list[str], bool]:
 ROLES = {"from": "zqf", "original": "zqf", "to": "zqt", "cc": "zqc"}
 
 
-@lru_cache(maxsize=2000)  # the company's own stand in every mail
 def mark_of(prefix: str, text: str) -> str:
     """One word that stands for a whole address or domain, exactly."""
     return f"{prefix}x{hashlib.sha256(text.lower().encode()).hexdigest()[:20]}"
@@ -120,15 +119,17 @@ def of_people(people: Iterable[tuple[str, str | None, str]]) -> list[str]:
     """The words of names and addresses, plain and marked with their role; people in Bcc are left out."""
     words: list[str] = []
     for role, name, address in people:
-        prefix = ROLES.get(role)
-        if prefix is None:
-            continue
-        plain = [*to_index(name or ""), *to_index(address)]
-        domain = address.rpartition("@")[2]
-        words += plain
-        words += [prefix + word for word in plain]
-        words += [mark_of(prefix, address), mark_of(prefix, "@" + domain)]
+        if role in ROLES:
+            of_person = _of_person if len(name or "") <= _LONGEST else _of_person.__wrapped__
+            words += of_person(ROLES[role], name or "", address)
     return words
+
+
+@lru_cache(maxsize=2000)  # the company's own stand in every mail
+def _of_person(prefix: str, name: str, address: str) -> tuple[str, ...]:
+    plain = [*to_index(name), *to_index(address)]
+    domain = address.rpartition("@")[2]
+    return (*plain, *(prefix + word for word in plain), mark_of(prefix, address), mark_of(prefix, "@" + domain))
 
 
 def ask_for_person(prefix: str, text: str) -> tuple[list[str], bool]:
