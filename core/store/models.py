@@ -346,7 +346,7 @@ class Message(_Main):
     deleted_by = TextField(null=True)
 
     class Meta:
-        indexes = ((("owner", "dedupe_key"), True), (("thread", "date"), False))
+        indexes = ((("owner", "dedupe_key"), True), (("thread", "date", "deleted_at"), False))
 
 
 class Participant(_Main):

@@ -428,12 +428,8 @@ def refresh_row(thread_id: int, waiting: tuple[str | None, str] | None = None) -
     Every logged mail passes here, so the SQL is plain.
     """
     hold("thread", thread_id)  # who files into it meanwhile comes before this and is read, or after it and writes last
-    mails = plain.rows(
-        "SELECT id, date, substr(text, 1, 800), forward, from_name, from_address, checks, decision,"
-        " EXISTS (SELECT 1 FROM attachment a WHERE a.message_id = message.id AND NOT a.inline) FROM message"
-        " WHERE thread_id = ? AND deleted_at IS NULL ORDER BY date DESC, id DESC LIMIT 50",
-        thread_id,
-    )
+    # The index knows this much. Of the rows only the newest is read: each holds its whole text, and a long thread has many.
+    mails = plain.rows("SELECT id, date FROM message WHERE thread_id = ? AND deleted_at IS NULL ORDER BY date DESC, id DESC LIMIT 50", thread_id)
     shown = links.chips(thread_id)
     number = len(mails) if len(mails) < 50 else plain.rows("SELECT COUNT(*) FROM message WHERE thread_id = ? AND deleted_at IS NULL", thread_id)[0][0]
     columns = "message_count = ?, chips = ?, linked = ?"
@@ -444,14 +440,17 @@ def refresh_row(thread_id: int, waiting: tuple[str | None, str] | None = None) -
     if not mails:
         plain.do(f"UPDATE thread SET {columns} WHERE id = ?", *values, thread_id)
         return
-    newest = mails[0]
-    ids = [mail[0] for mail in mails]
-    attached = any(mail[8] for mail in mails)
+    ids = [ident for ident, _date in mails]
+    text, forward, checks, decision, attached = plain.row(
+        "SELECT substr(text, 1, 800), forward, checks, decision,"
+        f" EXISTS (SELECT 1 FROM attachment WHERE message_id IN ({plain.marks(ids)}) AND NOT inline) FROM message WHERE id = ?",
+        *ids, ids[0],
+    )  # fmt: skip
     oldest = mails[-1][1] if number == len(mails) else plain.rows("SELECT MIN(date) FROM message WHERE thread_id = ? AND deleted_at IS NULL", thread_id)[0][0]
     plain.do(
         f"UPDATE thread SET {columns}, last_at = ?, oldest_at = ?, snippet = ?, who = ?, badge = ?,"
         " has_attachment = (? OR (has_attachment AND ?)) WHERE id = ?",  # what the mails beyond these had is not looked up again
-        *values, newest[1], oldest, _snippet(newest[2], newest[3]), _who(ids, mails), _badge(newest[6], newest[7]), attached, number > len(mails), thread_id,
+        *values, mails[0][1], oldest, _snippet(text, forward), _who(ids), _badge(checks, decision), attached, number > len(mails), thread_id,
     )  # fmt: skip
     # By itself and only when it turns: SQLite writes the index of a column that is set, also to what it was.
     plain.do(f"UPDATE thread SET unread = NOT unread WHERE id = ? AND unread <> ({_UNREAD.format('thread.last_at')})", thread_id)
@@ -463,7 +462,7 @@ def _snippet(text: str, forward: str | None) -> str:
     return " ".join(shown[: _SNIPPET * 4].split())[:_SNIPPET]
 
 
-def _who(ids: Sequence[int], mails: Sequence[Sequence[Any]]) -> str:
+def _who(ids: Sequence[int]) -> str:
     """The people outside the company by name, those of the newest mails first; without any, who wrote."""
     names: dict[str, None] = {}
     found = plain.rows(
@@ -472,8 +471,8 @@ def _who(ids: Sequence[int], mails: Sequence[Sequence[Any]]) -> str:
     for name, address in found:
         names.setdefault(name or address)
     if not names:
-        for mail in mails:
-            names.setdefault(mail[4] or mail[5])
+        wrote = {ident: name or address for ident, name, address in plain.rows(f"SELECT id, from_name, from_address FROM message WHERE id IN ({plain.marks(ids)})", *ids)}
+        names = dict.fromkeys(wrote[ident] for ident in ids)
     return ", ".join(list(names)[:_NAMED])
 
 

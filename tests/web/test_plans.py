@@ -9,7 +9,7 @@ import peewee
 import pytest
 
 from core.store import threads
-from core.store.database import connected, intake_db, main_db
+from core.store.database import connected, intake_db, main_db, write
 from tests.web.places import paths
 from tests.web.world import World
 
@@ -66,6 +66,19 @@ def test_what_stands_beside_every_page_is_counted_by_indexes_alone(world: World,
         plans = [main_db.execute_sql(f"EXPLAIN QUERY PLAN {sql}", params).fetchall() for sql, params in asked if "COUNT(*)" in sql or "FROM thread_state" in sql]
     looked = [row[3] for plan in plans for row in plan if re.match(r"(SCAN|SEARCH) (thread|thread_state|outcome) ", row[3])]
     assert len(looked) == 6
+    assert all("COVERING INDEX" in step for step in looked), looked
+
+
+def test_the_mails_of_a_thread_are_counted_without_reading_them(world: World, mail: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, object]] = []
+    execute = peewee.Database.execute_sql
+    with connected(), monkeypatch.context() as noting, write():
+        noting.setattr(peewee.Database, "execute_sql", lambda self, sql, params=None: asked.append((sql, params)) or execute(self, sql, params))
+        threads.refresh_row(mail.thread)
+    with connected():
+        plans = [(sql, main_db.execute_sql(f"EXPLAIN QUERY PLAN {sql}", params).fetchall()) for sql, params in asked]
+    looked = [row[3] for sql, plan in plans for row in plan if row[3].startswith("SEARCH message ") and "WHERE thread_id = ?" in sql]
+    assert looked
     assert all("COVERING INDEX" in step for step in looked), looked
 
 
