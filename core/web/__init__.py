@@ -8,8 +8,8 @@ import importlib
 import pkgutil
 from typing import Any
 
-from flask import Flask, abort, g, request
-from flask.sessions import SecureCookieSessionInterface
+from flask import Flask, Response, abort, g, request
+from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from flask_wtf import CSRFProtect
 from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -29,6 +29,16 @@ class _Sessions(SecureCookieSessionInterface):
     def get_cookie_secure(self, app: Flask) -> bool:
         return super().get_cookie_secure(app) or request.is_secure
 
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Renew the cookie once a day, by a page; else it is set only when the session has changed.
+
+        Were it set each time, an answer to a poll that comes after that to a form would take back what the form has put into it.
+        """
+        today = app.extensions["dropcopy"].now().date().isoformat()
+        if session.permanent and session.get("day") != today and "HX-Request" not in request.headers and request.endpoint != "static":
+            session["day"] = today
+        super().save_session(app, session, response)
+
 
 class _Ids(IntegerConverter):
     """The number in an address: what fits no column of the database is no id, so there is nothing at that address."""
@@ -44,6 +54,7 @@ def _configure(app: Flask, house: House) -> None:
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=house.settings.web_url.startswith("https:"),
         PERMANENT_SESSION_LIFETIME=dt.timedelta(days=14),
+        SESSION_REFRESH_EACH_REQUEST=False,
         WTF_CSRF_CHECK_DEFAULT=False,
         WTF_CSRF_TIME_LIMIT=None,  # the token lives as long as the session it is bound to
     )

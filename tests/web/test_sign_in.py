@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
+
+import pytest
+
 from core.store import one_time
 from core.store.company import company
 from core.store.database import connected
@@ -125,6 +130,28 @@ def test_cookies_are_secure_behind_https(world: World) -> None:
     cookie = answer.headers["Set-Cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
+
+
+def test_a_late_answer_to_a_poll_takes_nothing_out_of_the_session(world: World) -> None:
+    client = world.client("ana")
+    client.get("/inbox")
+    assert "Set-Cookie" not in client.get("/inbox").headers
+    assert "Set-Cookie" not in client.get("/inbox/new?since=0", headers={"HX-Request": "true"}).headers
+    world.post(client, "/inbox/many", act="archive")  # without a row: the next page says so
+    before = client.get_cookie("dropcopy")
+    assert "Set-Cookie" not in client.get("/inbox/new?since=0", headers={"HX-Request": "true"}).headers
+    assert client.get_cookie("dropcopy") == before
+    assert "Select at least one conversation first." in client.get("/inbox").text
+
+
+def test_a_session_in_use_is_renewed_once_a_day_by_a_page(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = world.client("ana")
+    client.get("/inbox")
+    tomorrow = world.house.now() + dt.timedelta(days=1)
+    monkeypatch.setitem(world.app.extensions, "dropcopy", dataclasses.replace(world.house, now=lambda: tomorrow))
+    assert "Set-Cookie" not in client.get("/inbox/new?since=0", headers={"HX-Request": "true"}).headers
+    assert "Set-Cookie" in client.get("/inbox").headers
+    assert "Set-Cookie" not in client.get("/inbox").headers
 
 
 def test_the_setup_is_over_once_it_is_done(world: World) -> None:
