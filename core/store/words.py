@@ -120,8 +120,8 @@ def of_people(people: Iterable[tuple[str, str | None, str]]) -> list[str]:
     words: list[str] = []
     for role, name, address in people:
         if role in ROLES:
-            of_person = _of_person if len(name or "") <= _LONGEST else _of_person.__wrapped__
-            words += of_person(ROLES[role], name or "", address)
+            keep = len(name or "") <= _LONGEST  # a stranger's long names would fill the memory
+            words += (_of_person if keep else _of_person.__wrapped__)(ROLES[role], name or "", address)
     return words
 
 
