@@ -27,7 +27,7 @@ def domain_of(address: str) -> str:
     return address.rpartition("@")[2].lower().rstrip(".")
 
 
-@lru_cache(maxsize=2000)
+@lru_cache(maxsize=200)  # few: a stranger's domains may have a hundred labels each
 def zones_of(domain: str) -> tuple[str, ...]:
     """The domain and all those above it: whole labels, so that `notsales.example` never passes for `sales.example`."""
     labels = domain.split(".")

@@ -333,12 +333,16 @@ follow up|follow-up|following up|reminder|introduction|contact|no subject|(no su
 GENERIC = frozenset(phrase.strip() for line in _GENERIC.splitlines() for phrase in line.split("|"))
 
 
-@lru_cache(maxsize=500)  # a mail's own and those of the threads it may belong to are compared one by one
 def base_subject(subject: str) -> str:
     """The subject without prefixes ("Re:", "AW[2]:") and without one list tag in front, case-folded; linear time.
 
     Wider than the base subject of RFC 5256 2.1, which knows English prefixes only.
     """
+    return _base_of(subject[:SUBJECT_CHARS])
+
+
+@lru_cache(maxsize=500)  # a mail's own and those of the threads it may belong to are compared one by one
+def _base_of(subject: str) -> str:
     rest = _plain(subject)
     for _ in range(MOST_PREFIXES):
         kind, after, _ = subject_prefix(rest)
@@ -353,9 +357,13 @@ def base_subject(subject: str) -> str:
     return rest.removesuffix("(fwd)").strip()  # RFC 5256 2.1 step 2
 
 
-@lru_cache(maxsize=500)
 def has_reply_prefix(subject: str) -> bool:
     """True when the outermost prefix marks an answer; "VS:", an answer in Finnish, may be one."""
+    return _is_reply(subject[:SUBJECT_CHARS])
+
+
+@lru_cache(maxsize=500)
+def _is_reply(subject: str) -> bool:
     return subject_prefix(_plain(subject))[0] in ("reply", "either")
 
 

@@ -285,6 +285,9 @@ class Thread(_Main):
         )
 
 
+T: Any = Thread.alias("t")  # the name by which conditions in plain SQL know a thread
+
+
 class ThreadState(_Main):
     rep = ForeignKeyField(Rep, on_delete="CASCADE", index=False)
     thread = ForeignKeyField(Thread, on_delete="CASCADE")
@@ -346,7 +349,7 @@ class Message(_Main):
     deleted_by = TextField(null=True)
 
     class Meta:
-        indexes = ((("owner", "dedupe_key"), True), (("thread", "date", "deleted_at"), False))
+        indexes = ((("owner", "dedupe_key"), True), (("thread", "date", "id", "deleted_at"), False))
 
 
 class Participant(_Main):

@@ -26,7 +26,7 @@ from core.store import dialect, inbound, plain, undo
 from core.store.company import beat
 from core.store.database import write
 from core.store.fields import UTC, from_micros, to_micros
-from core.store.models import NOT_LOGGED, Audit, Inbound, Outcome, Rep, SenderAddress, Thread, Trace
+from core.store.models import NOT_LOGGED, Audit, Inbound, Outcome, Rep, SenderAddress, T, Thread, Trace
 from core.store.paging import Page, cursor_of, read_cursor, sensible
 from core.store.visibility import Viewer, beat_thread, demand, is_id, note, visible
 from core.types import Envelope
@@ -73,7 +73,7 @@ def _own(viewer: Viewer) -> Any:
 def _others(viewer: Viewer, query: Any) -> Any:
     """Those of a query over outcomes that are not the viewer's own and stand in a thread they may read."""
     # A cross join: SQLite would else begin with every thread that the viewer may read.
-    readable = query.switch(Outcome).join(Thread, JOIN.CROSS).where((Thread.id == Outcome.thread) & visible(viewer))
+    readable = query.switch(Outcome).join(T, JOIN.CROSS).where((T.id == Outcome.thread) & visible(viewer))
     return readable.where(Outcome.rep.is_null() | (Outcome.rep != viewer.rep_id))
 
 
@@ -97,7 +97,7 @@ def _redacted(viewer: Viewer, views: list[InboundView]) -> list[InboundView]:
     foreign = [view.thread_id for view in views if view.thread_id is not None and view.rep_id != viewer.rep_id]
     if not foreign:
         return views
-    readable = {ident for (ident,) in Thread.select(Thread.id).where(visible(viewer) & Thread.id.in_(foreign)).tuples()}
+    readable = {ident for (ident,) in T.select(T.id).where(visible(viewer) & T.id.in_(foreign)).tuples()}
     return [view if view.thread_id is None or view.rep_id == viewer.rep_id or view.thread_id in readable else _who_when_and_state(view) for view in views]
 
 

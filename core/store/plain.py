@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
+from peewee import SQL
 
 from core.store.database import main_db, run_sql
 from core.store.fields import to_micros
@@ -36,6 +37,11 @@ def do(text: str, *params: Any) -> int:
 def marks(values: Collection[Any]) -> str:
     """The parameter marks of an IN list: `?, ?, ?`."""
     return ", ".join("?" * len(values))
+
+
+def condition(text: str, params: Sequence[Any] = ()) -> Any:
+    """A condition as a part of a query of models; it names the tables by their aliases."""
+    return SQL(f"({text})".replace("?", main_db.obj.param), list(params))
 
 
 _PLAIN = frozenset({int, str, bool, type(None), bytes, float})  # both databases take these as they are

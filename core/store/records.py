@@ -19,9 +19,9 @@ from core.store.company import beat
 from core.store.database import write
 from core.store.dialect import sifting
 from core.store.fields import UTC, from_micros, to_micros
-from core.store.models import Contact, Event, Link, Organisation, Record, RecordContact, RecordHistory, Rep, Thread
+from core.store.models import Contact, Event, Link, Organisation, Record, RecordContact, RecordHistory, Rep, T, Thread
 from core.store.paging import Page, cursor_of, read_cursor, sensible
-from core.store.rows import T, ThreadRow
+from core.store.rows import ThreadRow
 from core.store.seal import Seal
 from core.store.visibility import COMPANY_PULSE, Viewer, found_by, is_id, visible
 
@@ -159,7 +159,7 @@ def _newest_known(viewer: Viewer, ids: Sequence[int]) -> dict[int, dt.datetime |
         *ids, viewer.rep_id - 1, viewer.rep_id,
     )  # fmt: skip
     lately = Link.select(Link.thread).where(Link.record == Record.id, Link.removed_at.is_null(), found_by(viewer, Link)).order_by(Link.id.desc()).limit(_LATEST)
-    newest = Thread.select(fn.MAX(Thread.last_at)).where(visible(viewer), Thread.id.in_(lately))
+    newest = T.select(fn.MAX(T.last_at)).where(visible(viewer), T.id.in_(lately))
     asked = Record.select(Record.id, newest).where(Record.id.in_([ident for (ident,) in hidden])).tuples() if hidden else ()
     return {ident: at if at is None or isinstance(at, dt.datetime) else from_micros(at) for ident, at in asked}
 
@@ -175,7 +175,7 @@ def threads_of(viewer: Viewer, column: Any, target_id: int, cursor: str | None, 
     Few are fetched by their links and sorted; where there are many, a page of them is found sooner by walking the inbox.
     """
     branches = [rows.own(viewer), rows.others_shared(viewer)]
-    return _page_of(viewer, column == target_id, _stands_on(column, target_id), branches, visible(viewer, T), cursor, limit)
+    return _page_of(viewer, column == target_id, _stands_on(column, target_id), branches, visible(viewer), cursor, limit)
 
 
 def _stands_on(column: Any, target_id: int) -> Any:
@@ -231,7 +231,7 @@ def _copies(viewer: Viewer, stands: Any, shown: Sequence[ThreadRow]) -> dict[int
 
     Two threads of one owner are no copies of each other.
     """
-    rest = rows.of_conversations(viewer, {row.conversation_id for row in shown}, visible(viewer, T) & stands, _MOST_COPIES)
+    rest = rows.of_conversations(viewer, {row.conversation_id for row in shown}, visible(viewer) & stands, _MOST_COPIES)
     looked_at = {row.id for row in rest}
     found: dict[int, list[ThreadRow]] = {row.id: [] for row in shown if row.id not in looked_at}  # beyond the bound each stands for itself
     while rest:
@@ -252,7 +252,7 @@ def eligible_earlier_threads(viewer: Viewer, record_id: int, limit: int = 50) ->
     stands = fn.EXISTS(Link.select(Link.id).where(Link.thread == T.id, sifting(Link.contact).in_(standing), Link.removed_at.is_null()))
     removed = fn.EXISTS(Link.select(Link.id).where(Link.thread == T.id, sifting(Link.record) == record_id, Link.removed_at.is_null(False)))
     own = sifting(T.owner) == viewer.rep_id
-    condition = own & visible(viewer, T) & (T.linked == False) & (T.started_at < record.created_at) & ~removed  # noqa: E712
+    condition = own & visible(viewer) & (T.linked == False) & (T.started_at < record.created_at) & ~removed  # noqa: E712
     return _page_of(viewer, Link.contact.in_(standing), stands, [rows.own(viewer)], condition, None, limit).items
 
 

@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from peewee import SQL
 
 from core.store.database import main_db
 from core.store.fields import from_micros, to_micros
-from core.store.models import Thread, ThreadState
+from core.store.models import T, ThreadState
 from core.store.paging import Page, cursor_of, read_cursor
+from core.store.plain import condition as condition_of
 from core.store.visibility import Viewer, listed, visible
 
-# Aliases with names of their own, so that conditions in plain SQL can name them: t is the thread, s the reader's state.
-T: Any = Thread.alias("t")
+# A name of its own, so that conditions in plain SQL can name it beside the thread (t): the reader's state.
 S: Any = ThreadState.alias("s")
 
 
@@ -88,7 +87,7 @@ _NEWEST_FIRST = " ORDER BY t.last_at DESC, t.id DESC"
 
 def one(viewer: Viewer, thread_id: int) -> ThreadRow | None:
     """The row of a thread that stands in this viewer's lists."""
-    found = ask(_ROWS, viewer, listed(viewer, T) & (T.id == thread_id)).fetchone()
+    found = ask(_ROWS, viewer, listed(viewer) & (T.id == thread_id)).fetchone()
     return _row(viewer, found) if found else None
 
 
@@ -96,7 +95,7 @@ def many(viewer: Viewer, thread_ids: Sequence[int], *, readable: bool = True) ->
     """The rows of these threads, in the given order, without those that are not for this viewer."""
     if not thread_ids:
         return []
-    rule = visible(viewer, T) if readable else listed(viewer, T)
+    rule = visible(viewer) if readable else listed(viewer)
     found = {row.id: row for row in (_row(viewer, values) for values in ask(_ROWS, viewer, rule & these(thread_ids)).fetchall())}
     return [found[thread_id] for thread_id in thread_ids if thread_id in found]
 
@@ -121,15 +120,15 @@ MOST_SORTED = 500  # threads: of more a walk finds a page sooner than they are s
 
 
 def own(viewer: Viewer) -> Branch:
-    return T.owner == viewer.rep_id
+    return condition_of("t.owner_id = ?", (viewer.rep_id,))
 
 
 def others_shared(viewer: Viewer) -> Branch:
-    return (T.sharing == "company") & (T.owner != viewer.rep_id)
+    return condition_of("t.sharing = 'company' AND t.owner_id != ?", (viewer.rep_id,))
 
 
 def others_private(viewer: Viewer) -> Branch:
-    return (T.sharing == "private") & (T.owner != viewer.rep_id)
+    return condition_of("t.sharing = 'private' AND t.owner_id != ?", (viewer.rep_id,))
 
 
 def among(column: str, ids: Collection[int]) -> str:
@@ -139,7 +138,7 @@ def among(column: str, ids: Collection[int]) -> str:
 
 def these(thread_ids: Collection[int]) -> Branch:
     """Threads that are known already; they are sorted, not walked."""
-    return plain(among("t.id", thread_ids))
+    return condition_of(among("t.id", thread_ids))
 
 
 def cursor_after(row: ThreadRow) -> str:
@@ -184,15 +183,14 @@ def _places(viewer: Viewer, branches: Iterable[Branch], condition: Any, after: _
     One query over "mine or shared" would sort every thread of the company; two short walks touch a page each. And what one
     branch has filled a page with, the next one can only add to with what is newer: it is walked no further than that.
     """
-    rule = listed(viewer, T)
+    rule = listed(viewer)
     if after is not None:
-        moment = from_micros(after[0])
-        rule &= (T.last_at <= moment) & ((T.last_at < moment) | (T.id < after[1]))
+        rule &= condition_of("t.last_at <= ? AND (t.last_at < ? OR t.id < ?)", (after[0], *after))
     if condition is not None:
         rule &= condition
     found: list[_Place] = []
     for branch in branches:
-        newer = branch & rule & (T.last_at >= from_micros(found[-1][0])) if len(found) == most else branch & rule
+        newer = branch & rule & condition_of("t.last_at >= ?", found[-1][:1]) if len(found) == most else branch & rule
         found += [(last_at, ident) for last_at, ident in ask(_PLACES, viewer, newer, f"{_NEWEST_FIRST} LIMIT {int(most)}").fetchall()]
         found = sorted(found, reverse=True)[:most]
     return found
@@ -202,8 +200,3 @@ def _page(viewer: Viewer, found: Sequence[_Place], limit: int) -> Page[ThreadRow
     """The rows of a page; one place more than it holds says that there is a next one."""
     shown = many(viewer, [ident for _last_at, ident in found[:limit]], readable=False)
     return Page(shown, cursor_of(*found[limit - 1]) if len(found) > limit else None)
-
-
-def plain(condition: str, params: Sequence[Any] = ()) -> Any:
-    """A condition in plain SQL over t (thread) and s (state), with `?` for parameters, as a part of a query."""
-    return SQL(f"({condition})".replace("?", main_db.obj.param), list(params))

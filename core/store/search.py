@@ -20,9 +20,10 @@ from core.store import dialect, words
 from core.store.database import at_end, main_db, run_sql
 from core.store.dialect import Phrase
 from core.store.fields import to_micros
-from core.store.models import Message, Rep, Thread
+from core.store.models import Message, Rep, T, Thread
 from core.store.paging import cursor_of, read_cursor
-from core.store.rows import MOST_SORTED, T, among, ask, plain
+from core.store.plain import condition as condition_of
+from core.store.rows import MOST_SORTED, among, ask
 from core.store.visibility import Viewer, visible
 
 MOST_CHARACTERS = 256
@@ -500,7 +501,7 @@ _SOME_MAIL = "EXISTS (SELECT 1 FROM message m WHERE m.thread_id = t.id AND m.del
 
 def condition_of_threads(query: Query) -> Any:
     """What a query asks of threads, as a condition; None when it asks nothing."""
-    return plain(query.condition, query.params) if query.condition else None
+    return condition_of(query.condition, query.params) if query.condition else None
 
 
 def asks_for_text(query: Query) -> bool:
@@ -527,7 +528,7 @@ def condition_of_mails(viewer: Viewer, query: Query, thread_ids: Sequence[int] =
                 parts.append(f"NOT ({among('t.id', {mails[ident] for ident in sql.mails_with(part.part)})})")
             else:
                 parts.append("NOT " + _SOME_MAIL.format(sql.write(part.part)))
-    return plain(" AND ".join(parts), sql.params)
+    return condition_of(" AND ".join(parts), sql.params)
 
 
 def _mails_of(thread_ids: Sequence[int]) -> dict[int, int]:
@@ -657,7 +658,7 @@ def _mails_to_begin_with(viewer: Viewer, query: Query, before: int) -> list[int]
     """The readable mails of the few threads that the query names; None when it names none, or too many."""
     if query.begin is None:
         return None
-    readable = [ident for (ident,) in T.select(T.id).where(plain(among("t.id", query.begin)) & visible(viewer, T)).tuples()]
+    readable = [ident for (ident,) in T.select(T.id).where(condition_of(among("t.id", query.begin)) & visible(viewer)).tuples()]
     return [ident for ident in _mails_of(readable) if ident < before]
 
 
@@ -665,12 +666,12 @@ def _checked(viewer: Viewer, query: Query, ids: Sequence[int], condition: Any) -
     """Of these mails those that the rows let this viewer see and that meet the conditions: (mail, thread), newest first."""
     if not ids:
         return []
-    rule = visible(viewer, T) & plain(among("m.id", ids))
+    rule = visible(viewer) & condition_of(among("m.id", ids))
     if query.condition:
-        rule &= plain(query.condition, query.params)
+        rule &= condition_of(query.condition, query.params)
     if query.of_mail:
         sql = _Sql(viewer, ids)
-        rule &= plain(sql.write(Every(query.of_mail)), sql.params)
+        rule &= condition_of(sql.write(Every(query.of_mail)), sql.params)
     if condition is not None:
         rule &= condition
     return [(int(message), int(thread)) for message, thread in ask(_MAILS, viewer, rule, " ORDER BY m.id DESC").fetchall()]

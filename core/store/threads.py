@@ -24,13 +24,14 @@ from core.store.models import (
     Message,
     Outcome,
     Participant,
+    T,
     Thread,
     ThreadId,
     ThreadState,
 )
 from core.store.outcomes import STRANGERS
 from core.store.paging import Page, sensible
-from core.store.rows import S, T, ThreadRow
+from core.store.rows import S, ThreadRow
 from core.store.visibility import (
     Viewer,
     beat_thread,
@@ -97,7 +98,7 @@ def _of_tab(viewer: Viewer, tab: str) -> Any:
 
 def _walk(viewer: Viewer, tab: str, owner: int | None, query: search.Query, condition: Any, cursor: str | None, limit: int) -> Page[ThreadRow]:
     """The answer to a search without words that must be found: by walking the inbox, or the few threads that it names."""
-    condition = _and(_and(condition, search.condition_of_threads(query)), visible(viewer, T))
+    condition = _and(_and(condition, search.condition_of_threads(query)), visible(viewer))
     branches = _branches(viewer, tab, owner, readable=True)
     if query.begin is not None:
         condition = condition if tab == "needs-choice" and viewer.is_admin else _and(condition, _of_tab(viewer, tab))
@@ -338,10 +339,10 @@ def _openings(thread_id: int) -> list[AuditView]:
 def _related(viewer: Viewer, thread: Any) -> list[ThreadRow]:
     """Threads of the same conversation, and those that this one was split from or into, as far as they may be read."""
     # What was split off keeps the name of its conversation, so that finds it too.
-    same = [Thread.conversation_id == thread.conversation_id, Thread.id == (thread.split_from_id or 0)]
+    same = [T.conversation_id == thread.conversation_id, T.id == (thread.split_from_id or 0)]
     found: set[int] = set()
     for condition in same:  # one by one: an OR of them is answered by walking all threads
-        query = Thread.select(Thread.id).where(visible(viewer) & condition & (Thread.id != thread.id)).order_by(Thread.id.desc()).limit(20)
+        query = T.select(T.id).where(visible(viewer) & condition & (T.id != thread.id)).order_by(T.id.desc()).limit(20)
         found |= {ident for (ident,) in query.tuples()}
     return rows_of(viewer, sorted(found, reverse=True)[:20])
 
@@ -428,7 +429,7 @@ def refresh_row(thread_id: int, waiting: tuple[str | None, str] | None = None) -
     Every logged mail passes here, so the SQL is plain.
     """
     hold("thread", thread_id)  # who files into it meanwhile comes before this and is read, or after it and writes last
-    # The index knows this much. Of the rows only the newest is read: each holds its whole text, and a long thread has many.
+    # The index knows this much. Of the texts only the newest is read: a long thread has many.
     mails = plain.rows("SELECT id, date FROM message WHERE thread_id = ? AND deleted_at IS NULL ORDER BY date DESC, id DESC LIMIT 50", thread_id)
     shown = links.chips(thread_id)
     number = len(mails) if len(mails) < 50 else plain.rows("SELECT COUNT(*) FROM message WHERE thread_id = ? AND deleted_at IS NULL", thread_id)[0][0]
@@ -628,7 +629,7 @@ def archive(viewer: Viewer, thread_ids: Iterable[int], archived: bool = True) ->
     """Move threads to this reader's archive, or back; those that are not for this viewer are passed over."""
     with write():
         wanted = [ident for ident in thread_ids if is_id(ident)][:500]
-        known = [ident for (ident,) in Thread.select(Thread.id).where(listed(viewer) & Thread.id.in_(wanted)).tuples()] if wanted else []
+        known = [ident for (ident,) in T.select(T.id).where(listed(viewer) & T.id.in_(wanted)).tuples()] if wanted else []
         _archive(viewer, known, archived)
         return undo.offer(viewer, "archive", {"threads": known, "archived": archived})
 

@@ -14,9 +14,8 @@ from typing import Any
 
 from core.errors import NotAllowed
 from core.store.company import beat
-from core.store.dialect import sifting
-from core.store.models import Audit, Pulse, Thread
-from core.store.plain import rows
+from core.store.models import Audit, Pulse, T, Thread
+from core.store.plain import condition, rows
 
 COMPANY_PULSE = "company"  # raised when something changed that everybody may see
 
@@ -39,14 +38,14 @@ def viewer_of(rep: Any) -> Viewer:
     return Viewer(rep.id, rep.email, rep.role)
 
 
-def visible(viewer: Viewer, table: Any = Thread) -> Any:
-    """The threads whose mail this viewer may read, as a condition on Thread (or an alias of it). It sifts: where to look must be said beside it."""
-    return table.deleted_at.is_null() & ((sifting(table.owner) == viewer.rep_id) | (table.sharing == "company"))
+def visible(viewer: Viewer) -> Any:
+    """The threads whose mail this viewer may read, as a condition on T. It sifts (see `dialect.sifting`): where to look must be said beside it."""
+    return condition("t.deleted_at IS NULL AND (+t.owner_id = ? OR t.sharing = 'company')", (viewer.rep_id,))
 
 
-def listed(viewer: Viewer, table: Any = Thread) -> Any:
-    """The threads that stand in this viewer's lists: for an admin also others' private ones, as who, when and state only."""
-    return table.deleted_at.is_null() if viewer.is_admin else visible(viewer, table)
+def listed(viewer: Viewer) -> Any:
+    """The threads that stand in this viewer's lists, as a condition on T: for an admin also others' private ones, as who, when and state only."""
+    return condition("t.deleted_at IS NULL") if viewer.is_admin else visible(viewer)
 
 
 def reader_of(owner_id: int, sharing: str) -> int:
@@ -83,8 +82,8 @@ def thread_for(viewer: Viewer, thread_id: int, *, deleted: bool = False) -> Thre
     """The thread when it stands in this viewer's lists, else None. `deleted` finds the deleted ones instead."""
     if not is_id(thread_id):
         return None
-    rule = Thread.deleted_at.is_null(False) if deleted else listed(viewer)
-    found = Thread.select().where((Thread.id == thread_id) & rule).first()
+    rule = T.deleted_at.is_null(False) if deleted else listed(viewer)
+    found = T.select().where((T.id == thread_id) & rule).first()
     if found is None or not deleted:
         return found
     return found if viewer.is_admin or found.owner_id == viewer.rep_id or found.sharing == "company" else None

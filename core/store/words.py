@@ -120,7 +120,7 @@ def of_people(people: Iterable[tuple[str, str | None, str]]) -> list[str]:
     words: list[str] = []
     for role, name, address in people:
         if role in ROLES:
-            keep = len(name or "") <= _LONGEST  # a stranger's long names would fill the memory
+            keep = len(name or "") + len(address) <= _LONGEST  # what a stranger makes long would fill the memory
             words += (_of_person if keep else _of_person.__wrapped__)(ROLES[role], name or "", address)
     return words
 

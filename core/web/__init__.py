@@ -30,12 +30,12 @@ class _Sessions(SecureCookieSessionInterface):
         return super().get_cookie_secure(app) or request.is_secure
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        """Renew the cookie once a day, by a page; else it is set only when the session has changed.
+        """Renew the cookie once a day, with a whole page that somebody has gone to; else it is set only when the session has changed.
 
         Were it set each time, an answer to a poll that comes after that to a form would take back what the form has put into it.
         """
         today = app.extensions["dropcopy"].now().date().isoformat()
-        if session.permanent and session.get("day") != today and "HX-Request" not in request.headers and request.endpoint != "static":
+        if session.permanent and session.get("day") != today and g.get("whole_page"):
             session["day"] = today
         super().save_session(app, session, response)
 

@@ -30,7 +30,8 @@ def wants_partial() -> bool:
 
 def render(page: str, partial: str, status: int = 200, /, **context: Any) -> Response:
     """One of the two templates: the partial for htmx, the page that includes it for everybody else."""
-    return _marked(make_response(render_template(partial if wants_partial() else page, **context), status))
+    g.whole_page = not wants_partial()
+    return _marked(make_response(render_template(page if g.whole_page else partial, **context), status))
 
 
 def fragment(partial: str, status: int = 200, /, **context: Any) -> Response:

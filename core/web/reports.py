@@ -14,7 +14,7 @@ from peewee import SQL, fn
 
 from core.store import outcomes
 from core.store.fields import to_micros
-from core.store.models import Link, Outcome, Rep, Thread
+from core.store.models import Link, Outcome, Rep, T
 from core.store.visibility import listed
 from core.web import hx
 from core.web.access import signed_in
@@ -53,8 +53,8 @@ def _by_day(days: int) -> list[tuple[int, str, str, int]]:
     day = Outcome.received_at.cast("bigint") / DAY
     query = (
         Outcome.select(day, Rep.email, Rep.name, fn.COUNT(1))
-        .join(Thread, on=(Outcome.thread == Thread.id))
-        .join(Rep, on=(Thread.owner == Rep.id))
+        .join(T, on=(Outcome.thread == T.id))
+        .join(Rep, on=(T.owner == Rep.id))
         .where(_logged_since(since))
         .group_by(SQL("1"), Rep.email, Rep.name)  # by its place: PostgreSQL takes the same words with another parameter for something else
         .order_by(SQL("1"))
@@ -88,7 +88,7 @@ def _standing(days: int) -> Any:
 
 
 def _links(days: int) -> dict[str, int]:
-    query = Link.select(fn.SUBSTR(Link.made_by, 1, 4), fn.COUNT(1)).join(Thread).where(_standing(days)).group_by(SQL("1"))
+    query = Link.select(fn.SUBSTR(Link.made_by, 1, 4), fn.COUNT(1)).join(T).where(_standing(days)).group_by(SQL("1"))
     found: dict[str, int] = {str(kind): int(number) for kind, number in query.tuples()}
     return {"by_hand": found.get(_BY_HAND, 0), "automatic": sum(number for kind, number in found.items() if kind != _BY_HAND)}
 
@@ -97,8 +97,8 @@ def _links_by_day(days: int) -> list[tuple[int, str, bool, int]]:
     """(day since 1970, e-mail of whose thread it is, made by hand, links)."""
     query = (
         Link.select(Link.created_at.cast("bigint") / DAY, Rep.email, fn.SUBSTR(Link.made_by, 1, 4), fn.COUNT(1))
-        .join(Thread)
-        .join(Rep, on=(Thread.owner == Rep.id))
+        .join(T)
+        .join(Rep, on=(T.owner == Rep.id))
         .where(_standing(days))
         .group_by(SQL("1"), Rep.email, SQL("3"))
     )
@@ -108,7 +108,7 @@ def _links_by_day(days: int) -> list[tuple[int, str, bool, int]]:
 def _seconds(days: int) -> float | None:
     """Half of the mails were logged within this time after their arrival."""
     since = now() - dt.timedelta(days=days)
-    query = Outcome.select(Outcome.received_at, Outcome.decided_at).join(Thread, on=(Outcome.thread == Thread.id))
+    query = Outcome.select(Outcome.received_at, Outcome.decided_at).join(T, on=(Outcome.thread == T.id))
     query = query.where(_logged_since(since)).order_by(Outcome.inbound_id.desc()).limit(2000)
     waits = sorted((decided - received).total_seconds() for received, decided in query.tuples())
     return round(waits[len(waits) // 2], 1) if waits else None

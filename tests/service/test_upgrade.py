@@ -13,6 +13,9 @@ from tests.running import Running
 
 # What each script after the first has changed, taken back: newest first.
 BACK = {
+    "0007_mails_in_order": """
+        DROP INDEX message_thread_id_date_id_deleted_at; CREATE INDEX message_thread_id_date_deleted_at ON message (thread_id, date, deleted_at);
+    """,
     "0006_long_threads": "DROP INDEX message_thread_id_date_deleted_at; CREATE INDEX message_thread_id_date ON message (thread_id, date);",
     "0005_counted_by_index": """
         DROP INDEX thread_owner_id_unread_deleted_at; CREATE INDEX thread_owner_id_unread ON thread (owner_id, unread);

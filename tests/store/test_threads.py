@@ -13,7 +13,7 @@ import pytest
 from core.errors import BadInput, NotAllowed
 from core.store import links, rows, threads, undo
 from core.store.database import connected, hold, is_sqlite, main_db, run_sql, write
-from core.store.models import Audit, Message, Outcome, Thread, ThreadId
+from core.store.models import Audit, Message, Outcome, T, Thread, ThreadId
 from core.store.visibility import Viewer, live_version, may_link, may_read, visible
 from tests.store.small_world import START, World
 
@@ -34,7 +34,7 @@ def subjects(viewer: Viewer, **asked: object) -> list[str]:
 def test_a_thread_is_seen_by_its_owner_and_once_shared_by_all(company):
     world, ana, bo, eve = company
     private, shared = world.thread(ana, "private"), world.thread(ana, "shared", "company")
-    seen = {viewer.email: {row.id for row in Thread.select().where(visible(viewer))} for viewer in (ana, bo, eve)}
+    seen = {viewer.email: {row.id for row in T.select().where(visible(viewer))} for viewer in (ana, bo, eve)}
     assert seen == {ana.email: {private, shared}, bo.email: {shared}, eve.email: {shared}}
     row = Thread.get_by_id(private)
     assert (may_read(ana, row), may_read(bo, row), may_read(eve, row)) == (True, False, False)
@@ -70,7 +70,7 @@ def test_pages_go_on_by_key_also_when_threads_share_a_moment(company):
         Thread.create(owner=(ana if n % 3 else bo).rep_id, conversation_id=str(n), sharing="company" if n % 2 else "private", subject=str(n), started_at=at, last_at=at).id
         for n in range(20)
     ]
-    wanted = [row.id for row in Thread.select().where(visible(ana)).order_by(Thread.last_at.desc(), Thread.id.desc())]
+    wanted = [row.id for row in T.select().where(visible(ana)).order_by(T.last_at.desc(), T.id.desc())]
     assert set(wanted) < set(made)
     seen, cursor = [], None
     while True:
@@ -180,6 +180,24 @@ def test_the_row_follows_its_mails(company):
     threads.delete_message(ana, second.id)
     row = threads.row(ana, first.thread_id)
     assert (row.snippet, row.message_count, row.last_at) == ("Ten chairs", 1, first.date)
+
+
+def test_the_row_of_a_long_thread_knows_the_mails_that_it_does_not_read(company):
+    world, ana, bo, _ = company
+    first = world.mail(ana, "the oldest", files=("a.pdf",))
+    world.mail(bo, "an answer", thread=first.thread_id)
+    row = threads.row(ana, first.thread_id)
+    assert (row.who, row.message_count, row.has_attachment) == ("Bo, Ana", 2, True)
+    for number in range(60):
+        world.mail(ana, f"answer {number}", thread=first.thread_id)
+    row = threads.row(ana, first.thread_id)
+    assert (row.snippet, row.who, row.message_count, row.has_attachment) == ("answer 59", "Ana", 62, True)
+    assert Thread.get_by_id(row.id).oldest_at == first.date
+    late = world.mail(ana, "from before all of them", thread=row.id, date=START - dt.timedelta(days=9))
+    assert (threads.row(ana, row.id).snippet, Thread.get_by_id(row.id).oldest_at) == ("answer 59", late.date)
+    contact = world.contact("Cy", "cy@cust.example")
+    world.mail(ana, "to somebody known", thread=row.id, contact=contact)
+    assert threads.row(ana, row.id).who == "Cy"
 
 
 # --- sharing, deleting, splitting ---------------------------------------------------------------------------------

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import peewee
 import pytest
 
-from core.store import threads
+from core.store import lookups, threads
 from core.store.database import connected, intake_db, main_db, write
+from core.store.models import Message
 from tests.web.places import paths
 from tests.web.world import World
 
@@ -69,17 +70,26 @@ def test_what_stands_beside_every_page_is_counted_by_indexes_alone(world: World,
     assert all("COVERING INDEX" in step for step in looked), looked
 
 
-def test_the_mails_of_a_thread_are_counted_without_reading_them(world: World, mail: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_mails_of_a_long_thread_are_counted_without_reading_them_and_come_in_their_order(world: World, mail: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, object]] = []
     execute = peewee.Database.execute_sql
     with connected(), monkeypatch.context() as noting, write():
+        one = Message.select().where(Message.id == mail.message).dicts().get()
+        for number in range(60):
+            Message.create(**one | {"id": None, "inbound_id": 10_000 + number, "dedupe_key": f"k{number}"})
         noting.setattr(peewee.Database, "execute_sql", lambda self, sql, params=None: asked.append((sql, params)) or execute(self, sql, params))
         threads.refresh_row(mail.thread)
+        counting = len(asked)
+        threads.conversation(world.viewer("ana"), mail.thread, before=mail.message + 1)
+        lookups.standing_of(mail.thread)
     with connected():
-        plans = [(sql, main_db.execute_sql(f"EXPLAIN QUERY PLAN {sql}", params).fetchall()) for sql, params in asked]
-    looked = [row[3] for sql, plan in plans for row in plan if row[3].startswith("SEARCH message ") and "WHERE thread_id = ?" in sql]
-    assert looked
+        plans = [[row[3] for row in main_db.execute_sql(f"EXPLAIN QUERY PLAN {sql}", params).fetchall()] for sql, params in asked]
+    looked = [step for (sql, _params), plan in zip(asked[:counting], plans, strict=False) for step in plan if step.startswith("SEARCH message ") and "WHERE thread_id = ?" in sql]
+    assert len(looked) == 3
     assert all("COVERING INDEX" in step for step in looked), looked
+    in_order = [plan for plan in plans if any("message_thread_id_date" in step for step in plan)]
+    assert len(in_order) >= 5
+    assert not [plan for plan in in_order if any("TEMP B-TREE" in step for step in plan)]
 
 
 def test_an_address_of_nobody_yet_is_found_by_its_index(world: World) -> None:
