@@ -40,7 +40,7 @@ _LOOKED_THROUGH = 100_000  # newest mails in which a subject or an envelope's se
 
 @dataclass(frozen=True, slots=True)
 class InboundView:
-    """One accepted mail and where it ended; `params` fill the sentence of `reason`."""
+    """One accepted mail and where it ended; `params` fill the sentence of `reason`. `redacted`: who, when and state alone, of another's private mail."""
 
     id: int
     state: str
@@ -60,6 +60,7 @@ class InboundView:
     thread_id: int | None
     duplicate_of: int | None
     size: int
+    redacted: bool = False
 
 
 # --- who may see what ---------------------------------------------------------------------------------------------
@@ -103,7 +104,7 @@ def _redacted(viewer: Viewer, views: list[InboundView]) -> list[InboundView]:
 
 def _who_when_and_state(view: InboundView) -> InboundView:
     """Without the subject and the recipients: they name the record on which it was filed, and people who were in Bcc."""
-    return dataclasses.replace(view, subject="", rcpt_to=[])
+    return dataclasses.replace(view, subject="", rcpt_to=[], redacted=True)
 
 
 def _waiting(condition: Any, limit: int) -> list[InboundView]:

@@ -77,9 +77,9 @@ def new() -> Response:
     place = _place()
     since = request.args.get("since", "")[:60]
     edge = tuple(found for found in map(number, since.split("-")) if found is not None)
-    rows = threads.page(viewer(), place["tab"], None, PAGE, q=place["q"] or None).items
-    fresh = [row for row in rows if _place_of(row) > edge]
-    return hx.fragment("inbox/_pill.html", fresh=len(fresh), since=since, **place)
+    found = threads.page(viewer(), place["tab"], None, PAGE, q=place["q"] or None)
+    fresh = sum(_place_of(row) > edge for row in found.items)
+    return hx.fragment("inbox/_pill.html", fresh=fresh, more=fresh == PAGE and found.next is not None, since=since, **place)
 
 
 # --- one row ------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from core.store.company import company
 from core.store.database import connected
 from core.store.models import Link, Notice, Outcome, SenderAddress, SourceInstance, Thread
 from core.store.threads import set_sharing
+from core.web.inbox import PAGE
 from tests.web.world import World
 
 HTMX = {"HX-Request": "true"}
@@ -74,6 +75,9 @@ def test_new_mail_waits_behind_a_pill(world: World, mail: SimpleNamespace) -> No
     since = re.search(r"/inbox/new\?tab=all&amp;since=([\d-]+)", client.get("/inbox").text)[1]
     world.mail("Behind the pill", to="Pia <p@pill.example>")
     assert "1 new" in client.get(f"/inbox/new?since={since}", headers=HTMX).text
+    for number in range(PAGE):
+        world.mail(f"And {number} more", to="Pia <p@pill.example>")
+    assert f"{PAGE} or more new" in client.get(f"/inbox/new?since={since}", headers=HTMX).text
 
 
 def test_the_panel_says_why_and_one_click_replaces_after_a_question(world: World, mail: SimpleNamespace) -> None:
@@ -227,6 +231,9 @@ def test_an_admin_releases_and_puts_aside(world: World, mail: SimpleNamespace) -
 def test_where_is_my_mail_answers_within_what_the_asker_may_see(world: World, mail: SimpleNamespace) -> None:
     assert "Private offer" in world.client("ana").get("/find?subject=Private").text
     assert "Nothing like that has reached Dropcopy" in world.client("ben").get("/find?subject=Private").text
+    found = world.client("cleo").get("/find?sender=ana@sales.example").text  # an admin: who, when and state
+    assert "Private mail of ana@sales.example" in found
+    assert "Private offer" not in found
 
 
 def test_a_search_for_held_mail_says_where_it_is(world: World, mail: SimpleNamespace) -> None:
