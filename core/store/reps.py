@@ -6,7 +6,7 @@ import datetime as dt
 
 from core.mail.addresses import is_free_mail, normalise
 from core.store.company import beat, company
-from core.store.database import write
+from core.store.database import main_db, write
 from core.store.fields import from_micros
 from core.store.models import Rep, SenderAddress
 from core.store.plain import rows
@@ -17,6 +17,11 @@ def address_of(typed: str) -> str | None:
     """A typed address as it is stored and compared: normalised and in lower case; None when it is none."""
     plain = normalise(typed.strip())
     return plain.lower() if plain else None
+
+
+def by_id(rep_id: int) -> Rep | None:
+    """A rep's row. Every request asks for it, so the SQL is plain."""
+    return next(iter(Rep.raw(f"SELECT * FROM rep WHERE id = {main_db.obj.param}", rep_id)), None)
 
 
 def create_rep(email: str, name: str, now: dt.datetime, **more: object) -> Rep:

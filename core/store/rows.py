@@ -159,7 +159,7 @@ def page_in_portions(
 ) -> Page[ThreadRow]:
     """As `page`, for a further condition that is made for each portion of threads (`asked` of their ids)."""
     found: list[_Place] = []
-    after, portion = read_cursor(cursor, 2), 2 * limit
+    after, portion, looked = read_cursor(cursor, 2), 2 * limit, 0
     while len(found) <= limit:
         places = _places(viewer, branches, condition, after, portion)
         ids = [ident for _last_at, ident in places]
@@ -167,7 +167,8 @@ def page_in_portions(
         found += [place for place in places if place[1] in kept]
         if len(places) < portion:
             break
-        after, portion = places[-1], min(portion * 2, _MOST_AT_ONCE)
+        after, looked = places[-1], looked + portion
+        portion = min(limit + looked * (limit + 1 - len(found)) // max(len(found), 1), _MOST_AT_ONCE)  # as many as will do when it goes on so
     return _page(viewer, found, limit)
 
 

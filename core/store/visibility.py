@@ -14,7 +14,7 @@ from typing import Any
 
 from core.errors import NotAllowed
 from core.store.company import beat
-from core.store.models import Audit, Pulse, T, Thread
+from core.store.models import Audit, T, Thread
 from core.store.plain import condition, rows
 
 COMPANY_PULSE = "company"  # raised when something changed that everybody may see
@@ -125,5 +125,5 @@ def beat_threads(owner_ids: Iterable[int], sharing: Collection[str], also: Itera
 def live_version(viewer: Viewer) -> str:
     """What pages poll: it changes only when something changed that this viewer may see."""
     names = (f"rep:{viewer.rep_id}", COMPANY_PULSE)
-    numbers = dict(Pulse.select(Pulse.name, Pulse.number).where(Pulse.name.in_(names)).tuples())
+    numbers = dict(rows("SELECT name, number FROM pulse WHERE name IN (?, ?)", *names))
     return "-".join(str(numbers.get(name, 0)) for name in names)

@@ -45,7 +45,7 @@ def load_session(text: str) -> SignedIn | None:
     rep_id, _dot, epoch = text.partition(".")
     if not (rep_id.isascii() and rep_id.isdigit() and epoch.isascii() and epoch.isdigit()):
         return None
-    rep = Rep.get_or_none(Rep.id == int(rep_id))
+    rep = reps.by_id(int(rep_id))
     if rep is None or rep.status != "active" or rep.session_epoch != int(epoch):
         return None
     return SignedIn(rep)
