@@ -310,9 +310,10 @@ class LinkCase:
 
     started_at: dt.datetime  # the thread's start, frozen at its first logging
     participants: tuple[Participant, ...] = ()
-    records: tuple[Record, ...] = ()  # every record of those contacts, newest activity first, at most 200
+    records: tuple[Record, ...] = ()  # the records of those contacts, newest activity first, at most 200: eligible ones before others
     options: Mapping[str, Any] = field(default_factory=dict)
     subject: str = ""
+    more: int = 0  # records beyond these
 
     @property
     def eligible_records(self) -> tuple[Record, ...]:

@@ -18,7 +18,7 @@ from core.steps.facts import House, Unwrapped, address_key, domain_of, zones_of
 from core.types import Contact, Email, Envelope, Mailbox, TraceEntry
 
 STEP = "contacts"
-MOST_PARTICIPANTS = 500  # a mail names as many people as its writer likes; the rest is counted
+MOST_PARTICIPANTS = 500  # beside who wrote it: a mail names as many people as its writer likes; the rest is counted
 LONGEST_NAME = 200
 
 
@@ -58,7 +58,6 @@ class ContactPlan:
 
     participants: tuple[Planned, ...] = ()
     never_log: bool = False  # every counterparty is on the list
-    uncounted: int = 0  # people beyond the bound of 500, who were not looked at
     trace: tuple[TraceEntry, ...] = ()
 
     @property
@@ -104,7 +103,7 @@ def sort_out(email: Email, unwrapped: Unwrapped, envelope: Envelope, house: Hous
 
     known  contacts by the forms of `forms(address, house)`
     """
-    people, uncounted = _people(email, unwrapped)
+    people, more = _people(email, unwrapped)
     counted_roles = _counted_roles(unwrapped, house)
     never = _never_log(house.never_log)
     planned: dict[str, Planned] = {}
@@ -143,26 +142,29 @@ def sort_out(email: Email, unwrapped: Unwrapped, envelope: Envelope, house: Hous
                 box.address, key, _name(box), role, "contact-new", True, new=True, domains=organisation_domains(box.address)
             )
         trace.append(_entry(planned[key].reason, box.address, house.limit))
+    if more or any(defect.startswith("participants-cut:") for defect in email.defects):
+        trace.append(TraceEntry(STEP, "skip", "more-people", {"limit": MOST_PARTICIPANTS}))
     trace += _blind(email, envelope, house)
     result = tuple(planned.values())
     if not any(person.counterparty for person in result):
         trace.append(TraceEntry(STEP, "pass", "no-counterparty"))
-    return ContactPlan(result, bool(listed) and not others, uncounted, tuple(trace))
+    return ContactPlan(result, bool(listed) and not others, tuple(trace))
 
 
-def _people(email: Email, unwrapped: Unwrapped) -> tuple[list[tuple[Mailbox, str]], int]:
-    """Everybody whom the filed mail names, with the role, at most 500; and how many there were beyond."""
-    people: list[tuple[Mailbox, str]] = []
+def _people(email: Email, unwrapped: Unwrapped) -> tuple[list[tuple[Mailbox, str]], bool]:
+    """Everybody whom the filed mail names, with the role: who wrote it, and at most 500 others; and whether there were more."""
+    wrote: list[tuple[Mailbox, str]] = []
+    others: list[tuple[Mailbox, str]] = []
     if unwrapped.forward is not None:
         originals = (unwrapped.forward, *unwrapped.forward.others)  # several may be attached to one mail
-        people += [(one.sender, "from") for one in originals if one.sender is not None]
-        people += [(box, "to") for one in originals for box in one.to]
-        people += [(box, "cc") for one in originals for box in one.cc]
+        wrote += [(one.sender, "from") for one in originals if one.sender is not None]
+        others += [(box, "to") for one in originals for box in one.to]
+        others += [(box, "cc") for one in originals for box in one.cc]
     elif not unwrapped.is_forward:  # of an unreadable forward nobody is guessed
-        people += [(email.identity.mailbox, "from")] if email.identity.mailbox is not None else []
-        people += [(box, "to") for box in email.to]
-        people += [(box, "cc") for box in email.cc]
-    return people[:MOST_PARTICIPANTS], max(0, len(people) - MOST_PARTICIPANTS)
+        wrote += [(email.identity.mailbox, "from")] if email.identity.mailbox is not None else []
+        others += [(box, "to") for box in email.to]
+        others += [(box, "cc") for box in email.cc]
+    return wrote[:MOST_PARTICIPANTS] + others[:MOST_PARTICIPANTS], len(others) > MOST_PARTICIPANTS
 
 
 def _counted_roles(unwrapped: Unwrapped, house: House) -> tuple[str, ...]:

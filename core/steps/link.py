@@ -91,10 +91,13 @@ def case(
     options: Mapping[str, Any] | None = None,
     subject: str = "",
 ) -> LinkCase:
-    """The case that a policy is asked with: each record once, newest activity first, at most 200."""
+    """The case that a policy is asked with: each record once, newest activity first, at most 200; those that may be chosen go before the others."""
     once = {(record.kind, record.id): record for record in records}
     newest = sorted(once.values(), key=lambda record: (last_activity(record), record.id), reverse=True)
-    return LinkCase(started_at, tuple(participants), tuple(newest[:MOST_RECORDS]), dict(options or {}), subject)
+    if len(newest) > MOST_RECORDS:
+        kept = {_key(record) for record in sorted(newest, key=lambda record: why_not_eligible(record, started_at) is not None)[:MOST_RECORDS]}
+        newest = [record for record in newest if _key(record) in kept]
+    return LinkCase(started_at, tuple(participants), tuple(newest), dict(options or {}), subject, len(once) - len(newest))
 
 
 def last_activity(record: Record) -> dt.datetime:
@@ -260,10 +263,10 @@ class _Desk:
         ranked = sorted(self.considered.values(), key=lambda item: (not item.linked, not item.offer))
         candidates = tuple(item.record for item in ranked if item.offer)
         # Whoever switched automatic linking off is not asked, and what is settled is not asked again.
-        undecided = bool(waits) or any(item.offer and item.reason != "automatic-linking-off" for item in ranked)
-        waiting = self.asks or (undecided and not settled)
+        undecided = any(item.offer and item.reason != "automatic-linking-off" for item in ranked)
+        waiting = bool(waits) or self.asks or (undecided and not settled)  # an unreadable forward asks anew: what it is about is not known
         links = (*people, *self.links)
-        shown, more = ranked[:MOST_CONSIDERED], max(0, len(ranked) - MOST_CONSIDERED)
+        shown, more = ranked[:MOST_CONSIDERED], max(0, len(ranked) - MOST_CONSIDERED) + self.case.more
         return LinkPlan(
             tuple(links),
             tuple(self.withdraw),

@@ -134,7 +134,7 @@ def organisations(ids: Collection[int]) -> dict[int, OrganisationFact]:
 
 
 def records_of(contact_ids: Collection[int], at: dt.datetime) -> list[RecordFact]:
-    """Every record on which one of these contacts stood at that time, as it was then."""
+    """The records on which one of these contacts stood at that time, as they were then: at most MOST_RECORDS, open ones before others."""
     if not contact_ids:
         return []
     stamp = to_micros(at)
@@ -142,7 +142,7 @@ def records_of(contact_ids: Collection[int], at: dt.datetime) -> list[RecordFact
     known: dict[int, Sequence[Any]] = {}
     for contact_id, *values in rows(
         f"SELECT p.contact_id, {_RECORD} FROM record_contact p JOIN record r ON r.id = p.record_id"
-        f" WHERE p.contact_id IN ({marks(contact_ids)}) AND (p.removed_at IS NULL OR p.removed_at > ?) ORDER BY p.id DESC LIMIT ?",
+        f" WHERE p.contact_id IN ({marks(contact_ids)}) AND (p.removed_at IS NULL OR p.removed_at > ?) ORDER BY (r.status = 'open') DESC, p.id DESC LIMIT ?",
         stamp, *contact_ids, stamp, MOST_RECORDS,
     ):  # fmt: skip
         people.setdefault(values[0], []).append(contact_id)

@@ -34,6 +34,8 @@ from core.types import Envelope
 STATES = ("received", "processing", "logged", "held", "ignored")
 ENDS = ("logged", "held", "ignored")
 DID_NOT_GET_IN = ("held", "ignored")
+# What no person's word lets in: nothing was held against the mail itself. Judging it again does once the list is another one.
+STAYS_OUT = ("loop", "never-log", "forward-of-own-notice", "deleted-before", "duplicate")
 STRANGERS = ("unattributed", "unknown-sender")  # valid senders nobody knows: a tab of their own (F22)
 _LOOKED_THROUGH = 100_000  # newest mails in which a subject or an envelope's sender is looked for
 
@@ -276,6 +278,8 @@ def release(viewer: Viewer, inbound_id: int, rep_id: int | None = None) -> Inbou
     demand(viewer.is_admin or view.decision == "pass", N_("Only an admin can release a mail that did not prove its sender."))
     if rep_id is not None and not (is_id(rep_id) and Rep.select().where(Rep.id == rep_id, Rep.status == "active").exists()):
         raise BadInput("rep", N_("there is no such active rep"))
+    if rep_id is None and view.rep_id is None and viewer.is_admin:
+        raise BadInput("rep", N_("no rule names the rep whose mail this is; name one"))
     return _again(viewer, view, "released", inbound.release(inbound_id, viewer.email, rep_id if viewer.is_admin else viewer.rep_id))
 
 

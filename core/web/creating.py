@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from flask_babel import gettext as _
+
 from core.errors import BadInput
 from core.store import links, people, records
 from core.types import RECORD_KINDS
+from core.web import hx
 from core.web.frame import house, viewer
 from core.web.refusals import number
 
@@ -36,6 +39,8 @@ def organisation_named(name: str) -> int | None:
     if known:
         return known.id
     try:
-        return create("organisation", {"title": wanted})
+        made = create("organisation", {"title": wanted})
     except BadInput as error:
         raise BadInput("organisation", error.sentence) from None
+    hx.toast(_("“%(name)s” was not there yet, so it is a new organisation.", name=wanted))
+    return made

@@ -65,7 +65,7 @@ def _show(view: InboundView, status: int = 200, wrong: str = "") -> Response:
         return hx.redirect(url_for("threads.page", thread_id=view.thread_id))
     people = list(Rep.select().where(Rep.status == "active").order_by(Rep.name)) if is_admin() else []
     entries = outcomes.trace(viewer(), view.id) or []
-    return hx.render("held/one.html", "held/one.html", status, view=view, entries=entries, reps=people, decidable=can_be_decided(view), may_release=is_admin() or view.decision == "pass", wrong=wrong)
+    return hx.render("held/one.html", "held/one.html", status, view=view, entries=entries, reps=people, decidable=can_be_decided(view), may_release=is_admin() or view.decision == "pass", stays_out=view.reason in outcomes.STAYS_OUT, wrong=wrong)
 
 
 @pages.get("/inbound/<int:inbound_id>/raw")
@@ -92,7 +92,7 @@ def release(inbound_id: int) -> Response:
     except BadInput as error:
         return _show(view, 422, complaint(error))
     if done is None or not trusted or rep_id is None:
-        return _done(view, done, _("Released. It is logged within seconds."))
+        return _done(view, done, _("Released. It is logged within seconds, unless a rule keeps it out that is not about its sender."))
     _trust(rep_id, view.sender.lower())
     return _done(view, done, _("Released. Mail from %(address)s is logged as theirs from now on, when it proves its sender.", address=view.sender))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from core.errors import BadInput
 from core.mail.addresses import is_free_mail
 from core.store import links, people, records, threads
 from core.store.company import company
+from core.store.database import write
 from core.store.links import Conflict, LinkView, Target
 from core.store.models import Contact, Organisation, Record
 from core.store.threads import Conversation
@@ -27,7 +29,7 @@ pages = Blueprint("links", __name__)
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The policy allows one record and the conversation holds another: which two are meant."""
+    """The policy allows one record and the conversation holds another: which two are meant. `id` 0: the wanted one is made on a yes."""
 
     kind: str
     id: int
@@ -94,7 +96,8 @@ def show(thread_id: int) -> Response:
     from core.web.threads import conversation
 
     talk = conversation(thread_id)
-    return panel(thread_id, talk=talk, making=making, values=_guess(talk, making) if making else {})
+    typed = request.args.get("title", "").strip()[:200]  # what was looked for in vain
+    return panel(thread_id, talk=talk, making=making, values=(_guess(talk, making) if making else {}) | ({"title": typed} if typed else {}))
 
 
 def _guess(talk: Conversation, kind: str) -> dict[str, str]:
@@ -157,27 +160,39 @@ def unlink(thread_id: int, link_id: int) -> Response:
     return panel(thread_id)
 
 
+class _Holds(Exception):
+    """The conversation holds a record already, and whether to replace it was not asked yet."""
+
+    def __init__(self, conflict: Conflict) -> None:
+        super().__init__()
+        self.conflict = conflict
+
+
 @pages.post("/threads/<int:thread_id>/create")
 @signed_in
 def make(thread_id: int) -> Response:
-    """Create a deal, lead, project, contact or organisation and link the conversation to it, after the same question."""
+    """Create a deal, lead, project, contact or organisation and link the conversation to it; nothing is made before the same question is answered."""
     kind = request.form.get("kind", "")
     if kind not in LINK_KINDS:
         abort(404)
-    row = threads.row(viewer(), thread_id)
-    if row is None:
-        abort(404)
+    from core.web.threads import conversation
+
+    talk = conversation(thread_id)
     values = {name: request.form.get(name, "").strip() for name in ("title", "address", "domain")}
+    people_in = [one.target_id for one in talk.links if one.kind == "contact"]
     try:
-        target_id = create(kind, values, people_of(thread_id))
+        with write():  # who is asked first, or may not link the conversation, leaves nothing behind
+            target_id = create(kind, values | {"organisation": _organisation_in(talk.links)}, people_in)
+            found = links.link(viewer(), thread_id, kind, target_id, replace=request.form.get("replace") == "1", exclusive=is_exclusive())
+            if isinstance(found, Conflict):
+                raise _Holds(found)
+    except _Holds as holds:
+        return panel(thread_id, question=Question(kind, 0, values["title"], holds.conflict.present.title))
     except BadInput as error:
         where = {"name": "title", "addresses": "address", "domains": "domain"}.get(error.where.partition(".")[0], error.where)
         return panel(thread_id, 422, making=kind, values=values, where=f"new-{where}", wrong=complaint(error))
-    found = links.link(viewer(), thread_id, kind, target_id, exclusive=is_exclusive())
     if found is None:
         abort(404)
-    if isinstance(found, Conflict):
-        return panel(thread_id, question=Question(kind, target_id, values["title"], found.present.title))
     _say_linked(found)
     if not hx.wants_partial():
         return hx.redirect(url_for("threads.page", thread_id=thread_id, made=target_id if kind in RECORD_KINDS else None))
@@ -191,6 +206,7 @@ def earlier_of(record_id: int | None) -> dict[str, Any]:
     return {"made": found, "earlier": records.eligible_earlier_threads(viewer(), found.id, 5) if found is not None else []}
 
 
-def people_of(thread_id: int) -> list[int]:
-    """The contacts that the conversation is linked to: a new record begins with them."""
-    return [one.target_id for one in links.of_thread(thread_id) if one.kind == "contact"]
+def _organisation_in(standing: Sequence[LinkView]) -> str:
+    """The organisation that a new record begins with: the one that the conversation is linked to."""
+    found = [one.target_id for one in standing if one.kind == "organisation"]
+    return str(found[0]) if len(found) == 1 else ""

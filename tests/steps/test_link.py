@@ -53,6 +53,16 @@ class TestTheCase:
     def test_a_case_is_bounded(self):
         assert len(asked(*(record(n) for n in range(300))).records) == 200
 
+    def test_open_ones_are_not_crowded_out_by_closed_ones(self):
+        won = [record(n, status="won", open=False, last_activity_at=day(-1)) for n in range(1, 211)]
+        opened = [record(300, last_activity_at=day(-90)), record(301, last_activity_at=day(-80))]
+        whole = asked(*won, *opened)
+        assert [item.id for item in whole.eligible_records] == [301, 300]
+        assert (len(whole.records), whole.more) == (200, 12)
+        plan = fold(whole, no(*opened), policy="some", exclusive=True)
+        assert plan.more == 162
+        assert offered(plan) == {300, 301}
+
     def test_a_deal_and_a_lead_of_one_number_are_two(self):
         assert len(asked(record(1), record(1, kind="lead")).records) == 2
 
@@ -152,6 +162,8 @@ class TestPolicies:
 
     def test_an_unreadable_forward_waits_whatever_the_policy_says(self):
         assert folded(waits="forward-unreadable").waiting
+        assert folded(record(1), waits="forward-unreadable", present=[PresentLink("deal", 1, "policy:some")]).waiting
+        assert folded(record(1), waits="forward-unreadable", by_address=[record(1)]).waiting
 
 
 class TestByHand:

@@ -9,7 +9,7 @@ from threading import Thread as Colleague
 import pytest
 
 from core.errors import BadInput
-from core.store import drops, filing, links, people, records, rows, threads, undo
+from core.store import drops, filing, links, lookups, people, records, rows, threads, undo
 from core.store.company import change_company
 from core.store.database import connected, write
 from core.store.load import load
@@ -452,3 +452,14 @@ def test_all_who_look_at_once_at_a_record_that_has_no_address_yet_see_one(compan
         seen = set(pool.map(look, range(6)))
     assert len(seen) == 1
     assert seen == {drops.record_address(made.id, world.seal, world.now)} != {made.bcc_address}
+
+
+def test_of_very_many_records_the_open_ones_are_looked_at_first(any_store, monkeypatch):
+    contact = any_store.contact("Cy", "cy@cust.example")
+    opened = any_store.record("Old and open", contacts=(contact,))
+    for number in range(4):
+        any_store.record(f"Won {number}", contacts=(contact,), status="won")
+    monkeypatch.setattr(lookups, "MOST_RECORDS", 3)
+    found = lookups.records_of([contact], any_store.later())
+    assert len(found) == 3
+    assert opened in [one.id for one in found]

@@ -11,10 +11,10 @@ from types import SimpleNamespace
 import pytest
 
 from core import events
-from core.store import strangers
+from core.store import lookups, never_log, strangers
 from core.store.company import company
 from core.store.database import connected
-from core.store.models import Link, Notice, Outcome, SenderAddress, SourceInstance, Thread
+from core.store.models import Link, Message, Notice, Outcome, SenderAddress, SourceInstance, Thread
 from core.store.threads import set_sharing
 from core.web.inbox import PAGE
 from tests.web.world import World
@@ -128,6 +128,34 @@ def test_a_new_deal_is_made_from_the_conversation_with_its_people(world: World, 
     assert "Una" in client.get(re.search(r'href="(/deals/\d+)"', answer.text)[1]).text
 
 
+def test_nothing_is_made_before_the_question_whether_to_replace_is_answered(world: World, mail: SimpleNamespace) -> None:
+    client = world.client("ana")
+    world.mail("Nia asks", to="Nia <nia@nia.example>")
+    with connected():
+        thread = Thread.get(Thread.subject == "Nia asks").id
+    make = f"/threads/{thread}/create"
+    world.post(client, make, headers=HTMX, kind="project", title="Nia's first")
+    asked = world.post(client, make, headers=HTMX, kind="project", title="Nia's second").text
+    assert "Replace “Nia&#39;s first” with “Nia&#39;s second”?" in asked
+    assert f'action="{make}"' in asked
+    assert "Nia&#39;s second" not in client.get("/projects").text
+    made = world.post(client, make, headers=HTMX, kind="project", title="Nia's second", replace="1")
+    assert toasts(made)[0]["text"] == "Linked to Nia's second."
+    place = re.search(r'class="name" href="(/projects/\d+)"', made.text)[1]
+    assert 'value="nia.example"' in client.get(place).text  # the organisation of the conversation
+    assert 'value="Looked for"' in client.get(f"/threads/{thread}/links?new=deal&title=Looked+for").text
+
+
+def test_who_may_not_link_leaves_no_new_project_behind(world: World, mail: SimpleNamespace) -> None:
+    with connected():
+        set_sharing(world.viewer("ana"), mail.evil_thread, "company")
+    client = world.client("ben")
+    assert world.post(client, f"/threads/{mail.evil_thread}/create", kind="project", title="Not for Ben").status_code == 403
+    assert "Not for Ben" not in client.get("/projects").text
+    with connected():
+        set_sharing(world.viewer("ana"), mail.evil_thread, "private")
+
+
 def test_earlier_conversations_are_offered_where_the_record_was_made(world: World, mail: SimpleNamespace) -> None:
     client = world.client("ana")
     for subject in ("Benches, first", "Benches, second"):
@@ -226,6 +254,35 @@ def test_an_admin_releases_and_puts_aside(world: World, mail: SimpleNamespace) -
     assert world.post(admin, f"/inbound/{second}/dismiss").status_code == 303
     assert "Cleo Park looked at the mail and put it aside." in admin.get(f"/inbound/{second}").text
     assert "Put me aside" not in admin.get("/held").text
+    page = admin.get(f"/inbound/{mail.stranger}").text
+    assert "Choose the rep …" in page
+    assert "whom the rules name" not in page
+    refused = world.post(admin, f"/inbound/{mail.stranger}/release", rep="")
+    assert refused.status_code == 422
+    assert "no rule names the rep whose mail this is" in refused.text.lower()
+
+
+def test_no_release_is_offered_where_it_would_let_nothing_in(world: World, mail: SimpleNamespace) -> None:
+    admin = world.client("cleo")
+    with connected():
+        entry = never_log.add(world.viewer("cleo"), "secret.example")
+        lookups.forget_ours()
+    kept_out = world.mail("Kept out", to="S <s@secret.example>")
+    page = admin.get(f"/inbound/{kept_out}").text
+    assert "Everybody the mail was exchanged with is on the never-log list." in page
+    assert "Release it once" not in page
+    assert "Try again" in page
+    with connected():
+        never_log.remove(world.viewer("cleo"), entry.id)
+        lookups.forget_ours()
+
+
+def test_why_names_the_records_that_were_looked_at(world: World, mail: SimpleNamespace) -> None:
+    with connected():
+        message = Message.get(Message.thread == mail.asked).id
+    page = world.client("ana").get(f"/messages/{message}/why").text
+    assert f'<a href="/deals/{world.lamps}">Lamps for Far Ltd</a>' in page
+    assert f'<a href="/deals/{world.desks}">Desks for Far Ltd</a>' in page
 
 
 def test_where_is_my_mail_answers_within_what_the_asker_may_see(world: World, mail: SimpleNamespace) -> None:
