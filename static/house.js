@@ -165,6 +165,16 @@
 
   /* --- what htmx does to focus ---------------------------------------------------------------------------------- */
 
+  // A form that was refused as a whole page comes with its first wrong field in sight.
+  $('[aria-invalid="true"]')?.focus();
+
+  // Whoever comes back to one mail of a conversation finds it open.
+  const meant = /^#mail-\d+$/.test(location.hash) && $(location.hash);
+  if (meant) {
+    meant.open = true;
+    meant.scrollIntoView();
+  }
+
   // A live refresh must not take a form away from under the reader's hands.
   body.addEventListener("htmx:beforeSwap", (event) => {
     const asked = event.detail.requestConfig?.triggeringEvent?.type;
@@ -326,7 +336,20 @@
     else if (element) element.click();
     return Boolean(element);
   };
-  const onRowOrPage = (name) => press(`[data-key="${name}"]`, current() ?? document) || press(`[data-key="${name}"]`);
+  // With rows ticked a key does to all of them what the bar above them does; without, to the row under the cursor, or to the page.
+  const ticked = () => $$("li[data-may] .row input[type=checkbox]:checked").map((box) => box.closest("li[data-may]"));
+  const onSelection = {
+    e: () => press('#many button[value="archive"], #many button[value="unarchive"]'),
+    s: () => press(`#many button[value="${ticked().every((item) => item.dataset.may.includes("c")) ? "private" : "company"}"]`),
+    "#": () => press('#many button[value="delete"]'),
+    l: () => {
+      const menu = $("#many details.menu");
+      if (menu) menu.open = true;
+      return press("#find-many");
+    },
+  };
+  const onRowOrPage = (name) =>
+    (ticked().length && onSelection[name]?.()) || press(`[data-key="${name}"]`, current() ?? document) || press(`[data-key="${name}"]`);
 
   let lastTicked = null;
   function tick(range) {
@@ -356,7 +379,10 @@
     s: () => onRowOrPage("s"),
     e: () => onRowOrPage("e"),
     t: () => onRowOrPage("t"),
-    "#": () => onRowOrPage("#"),
+    "#": () => {
+      if (current()?.closest("li[data-may]") && !ticked().length) tick(false);
+      onRowOrPage("#");
+    },
     z: () => press("#toasts .toast:last-child [data-undo]"),
     c: () => press('[data-key="c"]'),
     "[": () => press('[data-key="["]'),

@@ -93,6 +93,31 @@ def test_no_page_is_wider_than_a_phone_in_any_language(world: World, visit, base
     assert wide == []
 
 
+@pytest.mark.parametrize("width", [320, 390, 1280])
+def test_a_word_without_end_makes_no_page_wider(world: World, visit, base: str, width: int) -> None:
+    word = "Rindfleischetikettierungsueberwachung" * 5
+    with connected():
+        before = Message.select().count()
+    world.mail(word, to="Kim Oda <kim@far.example>")
+    held = world.mail(word, sender="Ana Sand <ana@unproved.example>")
+    deal = world.post(world.client("cleo"), "/deals", title=word, address="kim@long.example").location
+    with connected():
+        message = Message.select().order_by(Message.id.desc()).get()
+        assert Message.select().count() == before + 1
+    paths = {
+        "ana": ["/inbox", f"/inbox?q={word}", f"/threads/{message.thread_id}", f"/messages/{message.id}/why", deal, "/deals", "/choices", f"/find?subject={word}", f"/contacts/{world.bo}", "/reports"],
+        "cleo": [f"/inbound/{held}", "/held?tab=strangers", "/settings/audit"],
+    }  # fmt: skip
+    wide = []
+    for who in paths:
+        page = visit(who, width=width).page
+        for path in paths[who]:
+            page.goto(base + path)
+            if page.evaluate("document.documentElement.scrollWidth") > width or page.evaluate(WIDER):
+                wide.append((path, page.evaluate("document.documentElement.scrollWidth"), page.evaluate(WIDER)))
+    assert wide == []
+
+
 def test_the_test_mail_to_a_long_address_keeps_to_a_phone(world: World, visit, base: str, monkeypatch: pytest.MonkeyPatch) -> None:
     long = "cleopatra.philopator-ptolemy@sales-department.example"
     monkeypatch.setattr("core.notices.relay_configured", lambda settings: True)

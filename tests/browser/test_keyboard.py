@@ -139,3 +139,50 @@ def test_reading_and_linking_work_without_any_script(world: World, visit) -> Non
     page.get_by_role("button", name="Archive").click()
     page.wait_for_url("**/inbox")
     assert page.locator(".row", has_text="Without script").count() == 0
+
+
+def test_keys_act_on_what_is_ticked(world: World, visit, base: str) -> None:
+    for number in range(3):
+        world.mail(f"Ticked {number}", to="Tia <tia@ticked.example>")
+    page = visit("ana").page
+    keys = page.keyboard
+    page.goto(base + "/inbox")
+
+    def tick_two() -> None:
+        for key in "jxjx":
+            keys.press(key)
+        assert page.locator(".row input:checked").count() == 2
+
+    tick_two()
+    keys.press("s")
+    page.get_by_text("2 conversations are shared with the company.").wait_for()
+    page.goto(base + "/inbox")
+    tick_two()
+    keys.press("l")
+    page.locator("#find-many:focus").wait_for()
+    page.goto(base + "/inbox")
+    tick_two()
+    keys.press("e")
+    page.get_by_text("2 conversations are archived.").wait_for()
+    assert page.locator(".row", has_text="Ticked").count() == 1
+    keys.press("z")
+    page.locator(".row", has_text="Ticked 2").wait_for()
+    page.goto(base + "/inbox")
+    keys.press("j")
+    keys.press("#")  # nothing is ticked: the row under the cursor
+    page.get_by_text("1 conversation is deleted.").wait_for()
+    assert page.locator(".row", has_text="Ticked").count() == 2
+
+
+def test_a_refused_form_comes_with_its_first_wrong_field_in_sight(world: World, visit, base: str) -> None:
+    seen = visit("ana")
+    page = seen.page
+    page.goto(base + "/account")
+    page.locator("input[name=old]").fill("not the password")
+    for name in ("password", "again"):
+        page.locator(f"input[name={name}]").fill("a long new password")
+    page.locator("input[name=again]").press("Enter")
+    page.locator("input[name=old]:focus").wait_for()
+    assert page.evaluate("document.activeElement.getBoundingClientRect().top < innerHeight")
+    assert page.title().startswith("Error:")
+    seen.complaints.clear()  # Chromium calls an answer of 422 an error
