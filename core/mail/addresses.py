@@ -13,7 +13,7 @@ from pathlib import Path
 
 import idna
 
-from core.mail.headers import MAX_BLOCK, decode_header
+from core.mail.headers import FWS, MAX_BLOCK, decode_header
 from core.types import Mailbox
 
 MAX_MAILBOXES = 500
@@ -21,7 +21,7 @@ MAX_COMMENT_DEPTH = 10
 MAX_COMMENTS = 5  # kept of one mailbox
 MAX_ADDRESS = 320
 
-_TOKEN = re.compile(r'[^\s"\\()<>,;:@\[\]]+|\s+|.', re.DOTALL)
+_TOKEN = re.compile(r'[^ \t\r\n"\\()<>,;:@\[\]]+|[ \t\r\n]+|.', re.DOTALL)
 _QUOTED_BODY = re.compile(r'[^"\\]+')
 _COMMENT_BODY = re.compile(r"[^()\\]+")
 # RFC 5321 4.1.2 dot-atom, with the consecutive and final dots that some providers hand out.
@@ -31,7 +31,8 @@ _LITERAL = re.compile(r"\[[0-9a-fA-F.:]{2,45}\]|\[ipv6:[0-9a-fA-F.:]{2,45}\]", r
 # Characters that are not seen, or that turn the text around: never part of an address.
 _UNSEEN = re.compile("[\x00-\x20\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\U000e0000-\U000e0fff]")
 _NEEDS_DOT = ("\u3002", "\uff0e", "\uff61")  # dots of IDNA 2003: they would make two spellings of one domain
-_WRITTEN_IN = re.compile(r"[^\s<>()\[\],;:\"@]{1,64}@[^\s<>()\[\],;:\"@]{1,255}")
+_WRITTEN_IN = re.compile(r"[^ \t\r\n<>()\[\],;:\"@]{1,64}@[^ \t\r\n<>()\[\],;:\"@]{1,255}")
+_NO_BREAK = "\u00a0".encode().decode("latin-1")
 
 
 # --- one address ---------------------------------------------------------------------------------------------------
@@ -39,7 +40,7 @@ _WRITTEN_IN = re.compile(r"[^\s<>()\[\],;:\"@]{1,64}@[^\s<>()\[\],;:\"@]{1,255}"
 
 def normalise(address: str) -> str | None:
     """The written form of `local@domain`, or None when it is no address. One trailing dot of the domain is dropped."""
-    address = address.strip(" \t\r\n")
+    address = address.strip(FWS)
     if not 3 <= len(address) <= MAX_ADDRESS:
         return None
     local, at, domain = address.rpartition("@")
@@ -154,7 +155,7 @@ class _Entry:
     comments: list[str] = field(default_factory=list)
 
     def empty(self) -> bool:
-        return self.angle is None and not "".join(self.words).strip()
+        return self.angle is None and not "".join(self.words).strip(FWS)
 
 
 @dataclass(slots=True)
@@ -342,6 +343,7 @@ class _Reader:
     def _loose(self, entry: _Entry) -> list[Mailbox]:
         """`Ana Smith ana@x.example`, `a@x.example b@x.example`: brackets or commas were forgotten. For To and Cc, never for the sender."""
         text = "".join(word for word in entry.words if not word.startswith('"'))
+        text = text.replace(_NO_BREAK, " ")  # comes along with what is copied from a page, and is no part of an address
         found = _WRITTEN_IN.findall(text[:20_000])
         read = [address for address in (normalise(_utf8(one)) for one in found) if address is not None]
         if not read or len(read) < len(found):
@@ -357,21 +359,25 @@ def _spec(words: list[str]) -> str | None:
     """The words as an addr-spec: white space only around dots and the `@`; None when other blanks stand between words."""
     tokens: list[str] = []
     for word in words:  # a comment between two blanks leaves two tokens
-        if word and not (word.isspace() and tokens and tokens[-1].isspace()):
+        if word and not (_blank(word) and tokens and _blank(tokens[-1])):
             tokens.append(word)
-    while tokens and tokens[0].isspace():
+    while tokens and _blank(tokens[0]):
         tokens.pop(0)
-    while tokens and tokens[-1].isspace():
+    while tokens and _blank(tokens[-1]):
         tokens.pop()
     out: list[str] = []
     for index, piece in enumerate(tokens):
-        if piece.isspace():
+        if _blank(piece):
             before, after = tokens[index - 1], tokens[index + 1] if index + 1 < len(tokens) else ""
             if not (before.endswith((".", "@")) or after.startswith((".", "@"))):
                 return None
             continue
         out.append(piece)
     return "".join(out)
+
+
+def _blank(word: str) -> bool:
+    return not word.strip(FWS)
 
 
 def _utf8(text: str) -> str:
@@ -387,9 +393,9 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 def _name(words: list[str], comments: list[str]) -> str | None:
     """The display name; words in quotes lose them; a comment serves when there is no name."""
     parts = [_ESCAPED.sub(r"\1", word[1:-1]) if len(word) > 1 and word[0] == word[-1] == '"' else word for word in words]
-    text = "".join(parts).strip()
+    text = "".join(parts).strip(FWS)
     if not text and comments:
-        text = " ".join(_ESCAPED.sub(r"\1", one) for one in comments).strip()
+        text = " ".join(_ESCAPED.sub(r"\1", one) for one in comments).strip(FWS)
     if not text:
         return None
     name = decode_header(text[:2000].encode("latin-1"))

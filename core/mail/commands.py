@@ -90,9 +90,14 @@ def _path(text: str, syntax: str) -> tuple[str | None, dict[str, str | None]]:
     return address, _parameters(found["more"])
 
 
+def _words(text: str) -> list[str]:
+    """Parted by spaces and tabs only: what else Unicode calls white space no other program would cut at."""
+    return [word for word in text.replace("\t", " ").split(" ") if word]
+
+
 def _parameters(text: str) -> dict[str, str | None]:
     parameters: dict[str, str | None] = {}
-    for word in text.split():
+    for word in _words(text):
         found = _PARAMETER.fullmatch(word)
         if found is None or found[1].upper() in parameters:
             raise BadCommand("501 5.5.4 The parameters cannot be read")
@@ -145,7 +150,7 @@ def read_hello(argument: bytes) -> str:
 def read_xforward(argument: bytes) -> dict[str, str | None]:
     """Attributes of XFORWARD (Postfix XFORWARD_README) by upper-case name; None where the relay does not know."""
     found: dict[str, str | None] = {}
-    for word in argument.decode("latin-1").split():
+    for word in _words(argument.decode("latin-1")):
         name, equals, value = word.partition("=")
         name = name.upper()
         if not equals or name not in XFORWARD_ATTRIBUTES:

@@ -22,6 +22,10 @@ MAX_IDS = 200
 MAX_PIECES = 100  # RFC 2231 continuations of one parameter
 MAX_PARAMS = 200
 
+# The white space of RFC 5322 (3.2.2). Where bytes are read as latin-1, what Unicode calls white space are pieces of letters:
+# 0xA0 is the second half of "à", 0x85 that of "Å".
+FWS = " \t\r\n"
+
 # RFC 5322 2.2 and 4.5: a name of printable characters, white space before the colon allowed, folded lines.
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)\n?")
 _FOLD = re.compile(rb"\r?\n(?=[ \t])")
@@ -40,7 +44,7 @@ _Q_ESCAPE = re.compile(rb"=([0-9A-Fa-f]{2})")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
 _ID = re.compile(rb"<([^<>]{1,998})>")
 _SPACE = re.compile(rb"\s+")
-_PARAM_NAME = re.compile(r"([^\s=;*\"]+)(?:\*(\d{1,3}))?(\*)?")
+_PARAM_NAME = re.compile(r"([^ \t\r\n=;*\"]+)(?:\*(\d{1,3}))?(\*)?")
 
 # Fields that stand at most once (RFC 5322 3.6, RFC 2045): twice means that programs may read two different mails.
 # References and In-Reply-To are not among them: every id in all of them counts.
@@ -293,7 +297,7 @@ class Params:
 
     def _read(self, raw: bytes) -> None:
         head, semicolon, rest = raw.decode("latin-1").partition(";")
-        self.value = _without_comment(head).strip(" \t\r\n\"'").lower()
+        self.value = _without_comment(head).strip(FWS + "\"'").lower()
         if not semicolon:
             return
         for index, (name, value) in enumerate(_pairs(rest)):
@@ -352,9 +356,9 @@ def _pairs(text: str) -> Iterable[tuple[str, str]]:
         if semicolon >= 0:  # a word without a value
             pos = text.rfind(";", pos, equals) + 1
             continue
-        name = text[pos:equals].strip()
+        name = text[pos:equals].strip(FWS)
         pos = equals + 1
-        while pos < size and text[pos] in " \t\r\n":
+        while pos < size and text[pos] in FWS:
             pos += 1
         if pos < size and text[pos] == '"':
             value, pos = _quoted(text, pos + 1)
@@ -363,9 +367,9 @@ def _pairs(text: str) -> Iterable[tuple[str, str]]:
         else:
             stop = text.find(";", pos)
             stop = size if stop < 0 else stop
-            value = text[pos:stop].strip()
+            value = text[pos:stop].strip(FWS)
             if value.endswith(")") and " (" in value:  # a comment; `a (1).pdf` is a name that nobody quoted
-                value = value.partition(" (")[0].rstrip()
+                value = value.partition(" (")[0].rstrip(FWS)
             pos = stop + 1
         yield name, value
 
@@ -395,7 +399,7 @@ def _quoted(text: str, pos: int) -> tuple[str, int]:
             pos = match.end()
     stop = text.find(";", begin)
     stop = size if stop < 0 else stop
-    return text[begin:stop].strip(), stop
+    return text[begin:stop].strip(FWS), stop
 
 
 def _extended(value: bytes) -> str:

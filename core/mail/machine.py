@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from core.mail.charsets import decode
-from core.mail.headers import Head
+from core.mail.headers import FWS, Head
 from core.mail.html import html_to_text
 from core.mail.tree import Part, decoded
 from core.types import Identity
@@ -36,7 +36,7 @@ def _report(head: Head, root: Part | None, identity: Identity) -> str:
     if root is not None:
         if root.content_type == "multipart/report":
             # RFC 6522: the kind is told by report-type, in its absence by what the second part is.
-            kind = (root.params.raw("report-type") or b"").decode("latin-1").strip().lower()
+            kind = (root.params.raw("report-type") or b"").decode("latin-1").strip(FWS).lower()
             return _REPORTS.get(kind) or _by_children(root) or "report"
         if root.content_type == "message/delivery-status" or _by_children(root) == "bounce":
             return "bounce"

@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.mail.headers import fields
+from core.mail.headers import FWS, fields
 from core.types import Envelope, Trust
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -24,13 +24,13 @@ _LONGEST = 4000  # characters of one Received field that are looked at
 
 # The clauses of RFC 5321 4.4 as they are written in practice; every pattern is tried at one place only, so all are linear.
 # Only the first comment counts: what comes later (the name in a client certificate) is the client's own text.
-_FROM = re.compile(r"\s*from\s+([^\s()]{1,255})\s*(?:\(([^()]{0,600}))?\)?\s*(?:\(([^()]{0,600}))?", re.IGNORECASE)
-_BY = re.compile(r"(?:^|\s)by\s+(\S{1,255})", re.IGNORECASE)
-_WITH = re.compile(r"\swith\s+([A-Za-z]{1,20})", re.IGNORECASE)
-_IN_BRACKETS = re.compile(r"\[(?:IPv6:)?([0-9A-Fa-f:.]{2,45})(?:%[^\]\s]{1,20})?\]", re.IGNORECASE)
-_HELO = re.compile(r"(?:^|[\s(])helo[= ]([^\s()]{1,255})", re.IGNORECASE)  # Exim, qmail
-_SEEN = re.compile(r"(?:\S{1,255}\s)?\[[0-9A-Fa-f:.IPv]{2,50}\]|[0-9A-Fa-f:.]{2,45}")
-_COMMENT_FOLLOWS = re.compile(r"\)?\s*\(")
+_FROM = re.compile(r"[ \t]*from[ \t]+([^ \t()]{1,255})[ \t]*(?:\(([^()]{0,600}))?\)?[ \t]*(?:\(([^()]{0,600}))?", re.ASCII | re.IGNORECASE)
+_BY = re.compile(r"(?:^|[ \t])by[ \t]+([^ \t]{1,255})", re.ASCII | re.IGNORECASE)
+_WITH = re.compile(r"[ \t]with[ \t]+([A-Za-z]{1,20})", re.ASCII | re.IGNORECASE)
+_IN_BRACKETS = re.compile(r"\[(?:IPv6:)?([0-9A-Fa-f:.]{2,45})(?:%[^\] \t]{1,20})?\]", re.ASCII | re.IGNORECASE)
+_HELO = re.compile(r"(?:^|[ \t(])helo[= ]([^ \t()]{1,255})", re.ASCII | re.IGNORECASE)  # Exim, qmail
+_SEEN = re.compile(r"(?:[^ \t]{1,255}[ \t])?\[[0-9A-Fa-f:.IPv]{2,50}\]|[0-9A-Fa-f:.]{2,45}")
+_COMMENT_FOLLOWS = re.compile(r"\)?[ \t]*\(")
 _INSIDE = ("lmtp", "lmtps", "lmtpa", "lmtpsa", "local", "pipe")
 
 
@@ -94,7 +94,7 @@ def border(received: Sequence[bytes], networks: Sequence[Network]) -> int | None
 
 def read_hop(value: bytes) -> Hop:
     """Read one Received field as Postfix, Exim, Sendmail, qmail, Exchange, Gmail and Dovecot write it. Never raises."""
-    text = value[:_LONGEST].decode("latin-1").replace("\r", " ").replace("\n", " ")
+    text = value[:_LONGEST].decode("utf-8", "replace").replace("\r", " ").replace("\n", " ")
     bare = _without_comments(text)
     by = _BY.search(bare)
     with_ = _WITH.search(bare, by.end() if by else 0)
@@ -114,7 +114,7 @@ def _giver_address(name: str, comment: str | None, second: str | None, rest: str
         return read_address((second or "").rpartition("@")[2])
     if second is not None and (_SEEN.fullmatch(second) or read_address(comment) is not None):
         return None  # two that look like what a server sees: the first may be part of the client's name
-    seen = re.split(r"(?:^|\s)helo=", comment, maxsplit=1)[0]  # Exim: ([192.0.2.1] helo=name)
+    seen = re.split(r"(?:^|[ \t])helo=", comment, maxsplit=1)[0]  # Exim: ([192.0.2.1] helo=name)
     found = _IN_BRACKETS.findall(seen)
     if found:
         return read_address(found[0]) if len(found) == 1 else None
@@ -150,7 +150,7 @@ def _return_path(found: Sequence[tuple[str, bytes]]) -> str | None:
         if name.lower() == "received":
             return None
         if name.lower() == "return-path":
-            return value.decode("utf-8", "replace").strip().removeprefix("<").removesuffix(">").strip()
+            return value.decode("utf-8", "replace").strip(FWS).removeprefix("<").removesuffix(">").strip(FWS)
     return None
 
 
@@ -159,7 +159,7 @@ def read_address(text: str | None) -> Address | None:
     if not text:
         return None
     try:
-        found = ipaddress.ip_address(text.strip().strip("[]").partition("%")[0])
+        found = ipaddress.ip_address(text.strip(FWS).strip("[]").partition("%")[0])
     except ValueError:
         return None
     if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from core.mail.headers import Head, Params, from_base64, read_head
+from core.mail.headers import FWS, Head, Params, from_base64, read_head
 
 MAX_BOUNDARIES = 1000  # boundary lines of a mail
 MAX_DEPTH = 50
@@ -19,6 +19,7 @@ MAX_NEAR_MISSES = 10_000  # lines that only begin like a boundary line
 MAX_UU_LINES = 500_000  # lines read as uuencoded; an honest mail of 20 MB has 340,000
 
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")
+_BLANKS = re.compile(f"[{FWS}]+")
 _LINE_END = re.compile(rb"[ \t]*(?:\r?\n|\r?\Z)")
 _PIECE = 1 << 20
 _SOFT_BLANKS = re.compile(rb"=[ \t]{1,100}\r?\n")  # RFC 2045 6.7 (3): blanks added on the way
@@ -106,10 +107,10 @@ def _part(head: Head, end: int, default: str) -> Part:
 
 def _mended_type(written: str) -> str:
     """RFC 2045 5.2: what cannot be read is text/plain; a lone main type gets its usual subtype."""
-    compact = "".join(written.split())
+    compact = _BLANKS.sub("", written)
     if _TYPE.fullmatch(compact):
         return compact
-    first = written.split("/", 1)[0].strip()
+    first = written.split("/", 1)[0].strip(FWS)
     if first == "multipart":
         return "multipart/mixed"
     if compact in ("html", "text/html,"):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from core import reasons
 from core.mail.alignment import aligned, ascii_domain, organisational, pinned
+from core.mail.headers import FWS
 from core.reasons import N_
 from core.types import AuthResult, Dns, DnsTrouble, Envelope, Identity, Judgement, Trust
 
@@ -117,7 +118,7 @@ def _record(dns: Dns, domain: str) -> dict[str, str]:
     found = []
     for octets in dns.txt(f"_dmarc.{domain}"):
         parts = [part.partition("=") for part in octets.decode("latin-1").split(";")]
-        tags = [(name.strip().lower(), value.strip()) for name, _, value in parts]
+        tags = [(name.strip(FWS).lower(), value.strip(FWS)) for name, _, value in parts]
         if tags[0] == ("v", "DMARC1"):
             found.append({name: value.lower() for name, value in reversed(tags)})
     return found[0] if len(found) == 1 else {}
