@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from core import notices
+from core.errors import BadInput
 from core.store import drops, people, records, staff, threads, tokens
 from core.store.database import write
 from core.store.paging import Page
@@ -186,7 +188,25 @@ def rep_list(viewer: Viewer, query: shapes.RepsQuery) -> Any:
 
 @operation("POST", "/reps", "Enter a rep.", rule="admin", body=shapes.RepWanted, answer=shapes.RepShape, status=201)
 def rep_add(viewer: Viewer, body: shapes.RepWanted) -> Any:
-    return _rep(staff.create(viewer, _given(body)))
+    with write():
+        made = staff.create(viewer, _given(body))
+        asked = _ask_to_confirm(made, set())
+    if asked:
+        house().bell.ring()
+    return _rep(made)
+
+
+def _unconfirmed(view: staff.RepView | None) -> set[str]:
+    return {one.address for one in view.addresses if not one.verified} if view is not None else set()
+
+
+def _ask_to_confirm(view: staff.RepView, before: set[str]) -> int:
+    """Ask at each address that waits since this change whether it is the rep's own, in the caller's transaction; how many mails. A suspended rep gets none."""
+    fresh = [address for address in sorted(_unconfirmed(view) - before) if view.status == "active"]
+    try:
+        return sum(notices.request_confirmation(view.id, address, house()) for address in fresh)
+    except BadInput as error:
+        raise BadInput("addresses", error.sentence) from error
 
 
 def _given(body: shapes.RepChange) -> dict[str, Any]:
@@ -201,7 +221,13 @@ def rep_one(viewer: Viewer, rep_id: int) -> Any:
 
 @operation("PATCH", "/reps/<int:rep_id>", "Change a rep; of themselves reps may change a part.", body=shapes.RepChange, answer=shapes.RepShape, also=(403,))
 def rep_change(viewer: Viewer, rep_id: int, body: shapes.RepChange) -> Any:
-    return _rep(staff.update(viewer, rep_id, _given(body)))
+    with write():
+        before = _unconfirmed(staff.get(viewer, rep_id))
+        changed = staff.update(viewer, rep_id, _given(body))
+        asked = _ask_to_confirm(changed, before) if changed is not None else 0
+    if asked:
+        house().bell.ring()
+    return _rep(changed)
 
 
 @operation("DELETE", "/reps/<int:rep_id>", "Remove a rep who has no mail.", rule="admin", also=(422,))

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from core import events
+from core import events, notices
 from core.errors import Sentence
 from core.reasons import N_
 from core.store import company, inbound, people, plugin_states
-from core.store.models import Audit, Link, Pulse, RecordHistory, SourceInstance, Throttle
+from core.store.models import Audit, Link, Notice, Pulse, RecordHistory, SourceInstance, Throttle
 from tests.api.house import House, opened
 
 
@@ -465,6 +465,30 @@ def test_reps_are_entered_changed_and_kept_when_they_have_mail(house):
     is_problem(house.eve("DELETE", f"/reps/{house.bo_rep.rep_id}"), 422)
     assert house.eve("PATCH", f"/reps/{house.bo_rep.rep_id}", {"status": "suspended"}).status_code == 200
     is_problem(house.bo("GET", "/me"), 401)
+
+
+def test_an_entered_address_is_asked_once_whether_it_is_the_rep_s_own(house, monkeypatch):
+    monkeypatch.setattr(notices, "relay_configured", lambda settings: True)
+
+    def asked() -> list[str]:
+        return [address for (address,) in Notice.select(Notice.address).where(Notice.kind == "confirm-address").order_by(Notice.id).tuples()]
+
+    path, alone = f"/reps/{house.bo_rep.rep_id}", {"addresses": [{"address": "Bo.Alt@b.example"}]}
+    changed = house.eve("PATCH", path, alone)
+    assert [(one["address"], one["verified"]) for one in changed.json["addresses"]] == [("bo@sales.example", True), ("bo.alt@b.example", False)]
+    assert asked() == ["bo.alt@b.example"]
+    assert house.eve("PATCH", path, alone).status_code == house.eve("PATCH", path, {"name": "Bo B"}).status_code == 200
+    assert asked() == ["bo.alt@b.example"]
+    notices.confirmed(house.bo_rep.rep_id, "bo.alt@b.example", house.world.now)
+    again = house.eve("PATCH", path, {"addresses": [*alone["addresses"], {"address": "sure@b.example", "verified": True}]})
+    assert [one["verified"] for one in again.json["addresses"]] == [True, True, True]
+    made = house.eve("POST", "/reps", {"email": "di@sales.example", "addresses": [{"address": "di@home.example"}, {"address": "di@alias.example", "kind": "alias"}]})
+    assert made.status_code == 201
+    assert asked() == ["bo.alt@b.example", "di@home.example"]
+    is_problem(house.eve("PATCH", path, {"name": "Other", "addresses": [{"address": "acme@drop.example"}]}), 422, "addresses")
+    assert house.eve.get(path)["name"] == "Bo B"
+    house.eve("PATCH", path, {"status": "suspended", "addresses": [{"address": "late@b.example"}]})
+    assert asked() == ["bo.alt@b.example", "di@home.example"]
 
 
 # --- the house ----------------------------------------------------------------------------------------------------
