@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, current_app, g, request
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
 
@@ -130,6 +130,7 @@ def _whoever(rule: str) -> Viewer | None:
         if token and not throttle.take(f"api-wrong:{request.remote_addr}", house().now(), size=WRONG, per_second=WRONG_PER_SECOND):
             raise Problem(429, _TOO_OFTEN, headers={"Retry-After": "60"})
         raise Problem(401, "Send a valid token: Authorization: Bearer TOKEN. Tokens are made in the settings.", headers={"WWW-Authenticate": "Bearer"})
+    g.token_rep = viewer.rep_id
     if not current_app.extensions["dropcopy-api"].spend(f"api:{viewer.rep_id}"):
         raise Problem(429, _TOO_OFTEN, headers={"Retry-After": "1"})
     if rule == "admin" and not viewer.is_admin:

@@ -11,7 +11,7 @@ from core import events, notices
 from core.errors import Sentence
 from core.reasons import N_
 from core.store import company, inbound, people, plugin_states
-from core.store.models import Audit, Link, Notice, Pulse, RecordHistory, SourceInstance, Throttle
+from core.store.models import Audit, Link, Notice, Pulse, RecordHistory, Rep, SourceInstance, Throttle
 from tests.api.house import House, opened
 
 
@@ -59,6 +59,23 @@ def test_tokens_are_made_once_and_ended(house):
     is_problem(house.nobody("GET", "/me", headers={"Authorization": f"Bearer {token}"}), 401)
     is_problem(house.bo("POST", f"/reps/{house.ana_rep.rep_id}/tokens"), 404)
     assert house.eve("POST", f"/reps/{house.ana_rep.rep_id}/tokens").status_code == 201
+
+
+def test_sentences_are_in_the_language_asked_for_or_the_rep_s_own(house):
+    mail = house.world.mail(house.ana_rep, "alpha")
+    house.world.policy_link(mail.thread_id, house.world.record("Ten chairs"))
+
+    def because(**headers: str) -> str:
+        return house.ana("GET", f"/threads/{mail.thread_id}", headers=headers).json["links"][0]["because"]
+
+    english = because()
+    Rep.update(language="sv").where(Rep.id == house.ana_rep.rep_id).execute()
+    swedish = because()
+    assert swedish != english
+    assert because(**{"Accept-Language": "*"}) == because(**{"Accept-Language": "xx"}) == swedish
+    assert because(**{"Accept-Language": "en-GB, en;q=0.9, sv;q=0.5"}) == english
+    assert because(**{"Accept-Language": "it, *;q=0.1"}) not in (english, swedish)
+    assert house.bo("GET", "/nothing-here").json["detail"] == house.ana("GET", "/nothing-here").json["detail"]
 
 
 # --- errors -------------------------------------------------------------------------------------------------------
