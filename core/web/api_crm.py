@@ -57,11 +57,12 @@ def contact_delete(viewer: Viewer, contact_id: int) -> None:
         raise missing()
 
 
-@operation("POST", "/contacts/<int:contact_id>/merge", "Make another contact a part of this one.", rule="admin", body=shapes.MergeWanted, answer=shapes.ContactShape)
+@operation("POST", "/contacts/<int:contact_id>/merge", "Make another contact a part of this one.", rule="admin", body=shapes.MergeWanted, answer=shapes.ContactMerged)
 def contact_merge(viewer: Viewer, contact_id: int, body: shapes.MergeWanted) -> Any:
-    if people.merge(viewer, contact_id, body.other) is None:
+    token = people.merge(viewer, contact_id, body.other)
+    if token is None:
         raise missing()
-    return _found(people.get_contact(contact_id))
+    return {**_found(people.get_contact(contact_id)), "undo": token}
 
 
 @operation("GET", "/contacts/<int:contact_id>/threads", "The readable threads with a contact.", query=shapes.ListQuery, answer=shapes.ThreadList)

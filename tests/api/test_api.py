@@ -410,6 +410,24 @@ def test_contacts_keep_their_addresses_apart_until_they_are_merged(house):
     assert house.eve("POST", "/contacts", {"addresses": ["bo@cust.example"]}).status_code == 201
 
 
+def test_a_merge_and_a_split_are_taken_back_by_whoever_made_them(house):
+    first, second = (house.eve("POST", "/contacts", {"name": name, "addresses": [f"{name}@cust.example"]}).json["id"] for name in ("bo", "di"))
+    token = house.eve("POST", f"/contacts/{first}/merge", {"other": second}).json["undo"]
+    is_problem(house.ana("POST", f"/undo/{token}"), 404)
+    assert house.eve("POST", f"/undo/{token}").json == {"act": "merge"}
+    assert [house.ana.get(f"/contacts/{ident}")["addresses"] for ident in (first, second)] == [["bo@cust.example"], ["di@cust.example"]]
+    is_problem(house.eve("POST", f"/undo/{token}"), 404)
+    mail = house.world.mail(house.ana_rep, "alpha")
+    other = house.world.mail(house.ana_rep, "beta", thread=mail.thread_id)
+    parted = house.ana("POST", f"/threads/{mail.thread_id}/split", {"messages": [other.id]})
+    assert parted.status_code == 201
+    assert house.ana("POST", f"/undo/{parted.json['undo']}").json == {"act": "split"}
+    assert len(house.ana.get(f"/threads/{mail.thread_id}")["messages"]) == 2
+    is_problem(house.ana("GET", f"/threads/{parted.json['id']}"), 404)
+    for odd in ("x%00y", "x" * 200, "é"):
+        is_problem(house.ana("POST", f"/undo/{odd}"), 404)
+
+
 def test_an_entered_contact_with_an_external_id_takes_over_whom_mail_made(house):
     """As a loaded one does: the same contact, its mail and its links; one that another program has claimed stays that one's."""
     made = house.world.contact("bo@cust.example", "bo@cust.example", "b@old.example")
