@@ -410,6 +410,24 @@ def test_contacts_keep_their_addresses_apart_until_they_are_merged(house):
     assert house.eve("POST", "/contacts", {"addresses": ["bo@cust.example"]}).status_code == 201
 
 
+def test_a_contact_without_a_name_goes_by_its_first_address(house):
+    made = house.eve("POST", "/contacts", {"addresses": ["NoName@nnn.example", "second@nnn.example"]}).json
+    assert made["name"] == "noname@nnn.example"
+    path = f"/contacts/{made['id']}"
+    for nothing in ("", "  ", None):
+        house.ana("PATCH", path, {"name": "Nora"})
+        assert house.ana("PATCH", path, {"name": nothing}).json["name"] == "noname@nnn.example"
+    assert house.ana("PATCH", path, {"name": "", "addresses": ["second@nnn.example"]}).json["name"] == "second@nnn.example"
+    assert house.ana("PATCH", path, {"organisation": None}).json["name"] == "second@nnn.example"
+    bare = house.eve("POST", "/contacts", {"name": "Bare"}).json
+    for nothing in ("", None):
+        assert "give a name" in is_problem(house.ana("PATCH", f"/contacts/{bare['id']}", {"name": nothing}), 422, "name")["detail"]
+    is_problem(house.ana("PATCH", path, {"name": "", "addresses": []}), 422, "name")
+    assert house.ana.get(path)["addresses"] == ["second@nnn.example"]
+    mail = house.world.mail(house.ana_rep, contact=made["id"])
+    assert house.ana("POST", f"/threads/{mail.thread_id}/links", {"kind": "contact", "id": made["id"]}).json["title"] == "second@nnn.example"
+
+
 def test_a_merge_and_a_split_are_taken_back_by_whoever_made_them(house):
     first, second = (house.eve("POST", "/contacts", {"name": name, "addresses": [f"{name}@cust.example"]}).json["id"] for name in ("bo", "di"))
     token = house.eve("POST", f"/contacts/{first}/merge", {"other": second}).json["undo"]
