@@ -158,8 +158,8 @@ def _record_routes(kind: str) -> None:
             raise missing()
         return _rows(records.threads(viewer, ids[f"{kind}_id"], query.cursor, query.limit))
 
-    @operation("GET", f"{one}/earlier-threads", f"One's own earlier threads that could be linked to a {kind}.", answer=shapes.ThreadList, name=f"{kind}_earlier_threads")
-    def earlier(viewer: Viewer, **ids: int) -> Any:
+    @operation("GET", f"{one}/earlier-threads", f"One's own earlier threads that could be linked to a {kind}.", query=shapes.ListQuery, answer=shapes.ThreadList, name=f"{kind}_earlier_threads")
+    def earlier(viewer: Viewer, query: shapes.ListQuery, **ids: int) -> Any:
         if records.get(kind, ids[f"{kind}_id"], house().seal) is None:
             raise missing()
         return _rows(Page(records.eligible_earlier_threads(viewer, ids[f"{kind}_id"])))
@@ -244,8 +244,8 @@ def rep_threads(viewer: Viewer, rep_id: int, query: shapes.ListQuery) -> Any:
     return _rows(threads.page(viewer, "everything", query.cursor, query.limit, owner=rep_id))
 
 
-@operation("GET", "/reps/<int:rep_id>/tokens", "A rep's tokens, without their secrets.", answer=shapes.TokenList)
-def token_list(viewer: Viewer, rep_id: int) -> Any:
+@operation("GET", "/reps/<int:rep_id>/tokens", "A rep's tokens, without their secrets.", query=shapes.ListQuery, answer=shapes.TokenList)
+def token_list(viewer: Viewer, rep_id: int, query: shapes.ListQuery) -> Any:
     if staff.get(viewer, rep_id) is None:
         raise missing()
     return {"items": [json.plain(view) for view in tokens.of_rep(viewer, rep_id)], "next": None}

@@ -82,7 +82,7 @@ def inbound_claim(viewer: Viewer, inbound_id: int) -> Any:
 
 @operation("GET", "/find", "Why is my mail not here?", query=shapes.FindQuery, answer=shapes.FindAnswer)
 def find(viewer: Viewer, query: shapes.FindQuery) -> Any:
-    found = outcomes.find(viewer, query.message_id, query.sender, query.subject)
+    found = outcomes.find(viewer, query.message_id, query.sender, query.subject, query.limit)
     return {"items": [json.inbound(view) for view in found], "next": None, "waiting": outcomes.waiting_number(viewer)}
 
 

@@ -225,7 +225,7 @@ class ReleaseWanted(Reads):
     rep: Annotated[str, Field(max_length=320)] | int | None = Field(None, description="Whose mail it is to be: account address or id (admins only).")
 
 
-class FindQuery(Reads):
+class FindQuery(ListQuery):
     message_id: Annotated[str, Field(max_length=1000)] | None = None
     sender: Annotated[str, Field(max_length=320)] | None = Field(None, description="An address; when nothing came from it, a part of one, such as a domain.")
     subject: Annotated[str, Field(max_length=1000)] | None = None

@@ -95,6 +95,22 @@ def test_every_error_is_a_problem_with_a_sentence(house):
     is_problem(house.eve("GET", "/threads?q=a%00b"), 400)
 
 
+def test_a_query_field_that_does_not_exist_is_named(house):
+    deal = house.eve("POST", "/deals", {"title": "x", "external_id": "d1"}).json
+    for path, field in (
+        ("/deals?externalid=d1", "externalid"), ("/threads?bogus=1", "bogus"), ("/threads?bogus=", "bogus"), ("/find?sender=a@b.example&bogus=1", "bogus"),
+        (f"/deals/{deal['id']}?full=1", "full"), ("/me?x", "x"), ("/sources?kind=imap", "kind"),
+    ):  # fmt: skip
+        assert "no such field" in is_problem(house.eve("GET", path), 400, field)["detail"], path
+    is_problem(house.eve("POST", "/deals?dry_run=1", {"title": "y"}), 400, "dry_run")
+    is_problem(house.eve("GET", "/threads?a%00b=1"), 400)
+    assert [row["id"] for row in house.eve.get("/deals?external_id=d1&q=&status=&cursor=")["items"]] == [deal["id"]]
+    lists = ("/sources", "/plugins", "/policies", "/drop-addresses", "/blocked-domains", "/never-log", f"/reps/{house.eve_rep.rep_id}/tokens", f"/deals/{deal['id']}/earlier-threads")
+    for path in lists:
+        assert house.eve.get(f"{path}?limit=200&cursor=")["next"] is None
+    assert house.nobody("GET", "/openapi.json?v=1").status_code == 200
+
+
 def test_a_bad_body_is_named_by_its_place_and_changes_nothing(house):
     bad = house.eve("POST", "/deals", data=b"{", content_type="application/json")
     assert "JSON" in is_problem(bad, 400, "body")["detail"]
