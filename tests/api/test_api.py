@@ -10,7 +10,7 @@ import pytest
 from core import events, notices
 from core.errors import Sentence
 from core.reasons import N_
-from core.store import company, inbound, people, plugin_states
+from core.store import company, inbound, never_log, people, plugin_states
 from core.store.models import Audit, Link, Notice, Pulse, RecordHistory, Rep, SourceInstance, Throttle
 from tests.api.house import House, opened
 
@@ -579,6 +579,10 @@ def test_settings_change_by_the_keys_that_are_given(house):
     is_problem(house.eve("PATCH", "/settings", {"policy": {"name": "guess"}}), 422, "policy.name")
     is_problem(house.eve("PATCH", "/settings", {"policy": {"name": "recent-open", "options": {"numbr": 3}}}), 422, "policy.options.numbr")
     is_problem(house.eve("PATCH", "/settings", {"record_template": "deals@{domain}"}), 422, "record_template")
+    for template in ("record_template", "bcc_template", "forward_template"):
+        over = {template: "{mailbox}+{token}@{domain}"}
+        assert "mailbox" in is_problem(house.eve("PATCH", "/settings", over), 422, template)["detail"]
+        is_problem(house.eve("PATCH", "/settings", {**over, "mailbox": " "}), 422, template)
     is_problem(house.eve("PATCH", "/settings", {"internal_domains": ["sales.example", "no domain"]}), 422, "internal_domains")
     is_problem(house.eve("PATCH", "/settings", {"attachment_limit": 2097152, "slug": "not a slug"}), 422, "slug")
     assert house.eve.get("/settings") == changed.json
@@ -601,6 +605,11 @@ def test_the_never_log_list_is_kept_by_admins(house):
         is_problem(house.eve("POST", "/never-log", {"pattern": bad}), 422, "pattern")
     assert house.eve("POST", "/never-log", {"pattern": "*@News.example"}).status_code == 201
     assert [row["pattern"] for row in house.ana.get("/never-log")["items"]] == ["*@news.example", "spam.example"]
+    for typed, kept in (("*@Ünder.example", "*@xn--nder-zra.example"), ("*.bücher.example", "*.xn--bcher-kva.example"), ("news*@bücher.*", "news*@xn--bcher-kva.*")):
+        assert house.eve("POST", "/never-log", {"pattern": typed}).json["pattern"] == kept
+    assert not never_log.would_log("x@xn--nder-zra.example")
+    for bad in ("*@bü*.example", "ü*@cust.example", "*@ü_.example", "*@\u212aust\u00fc-.example"):
+        is_problem(house.eve("POST", "/never-log", {"pattern": bad}), 422, "pattern")
     assert house.eve("DELETE", f"/never-log/{made.json['id']}").status_code == 204
     is_problem(house.eve("DELETE", f"/never-log/{made.json['id']}"), 404)
 
