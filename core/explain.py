@@ -80,13 +80,13 @@ def _broken(code: str, detail: str) -> dict[str, Any]:
 
 
 def cases(path: Path, explainer: Explainer) -> Iterator[dict[str, Any]]:
-    """One result for each line of a file of cases, in order. A line that is no case gives a result that says so."""
+    """One result for each line of a file of cases, in order. A line that is no case, such as a blank one, gives a result that says so."""
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
             ident = None
             try:
+                if not line.strip():
+                    raise BadInput("", N_("the line is blank"))
                 case = json.loads(line, parse_constant=_no_constant)
                 if not isinstance(case, dict):
                     raise BadInput("", N_("a case is a JSON object"))

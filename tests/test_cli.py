@@ -390,7 +390,7 @@ def test_missing_fields_are_unknown_and_no_error(sold: Shell) -> None:
 def test_results_come_one_a_line_in_order_also_for_lines_that_are_no_case(sold: Shell) -> None:
     raw = case(signed())["raw_base64"]
     wrong: list[Any] = [
-        "not json", "[]", "3", "null", {"id": "none"}, {"id": "b64", "raw_base64": "###"}, {"id": "b64n", "raw_base64": 7}, {"id": "path", "raw_path": "nothing.eml"},
+        "not json", "", " \t", "[]", "3", "null", {"id": "none"}, {"id": "b64", "raw_base64": "###"}, {"id": "b64n", "raw_base64": 7}, {"id": "path", "raw_path": "nothing.eml"},
         {"id": "nul", "raw_path": "a\0b"}, {"id": "arrival", "raw_base64": raw, "arrival": "smtp"}, {"id": "from", "raw_base64": raw, "arrival": {"mail_from": 3}},
         {"id": "rcpt", "raw_base64": raw, "arrival": {"rcpt_to": "x@y"}}, {"id": "rcpts", "raw_base64": raw, "arrival": {"rcpt_to": [1]}},
         {"id": "at", "raw_base64": raw, "arrival": {"received_at": "yesterday"}}, {"id": "dns", "raw_base64": raw, "dns": ["x"]},

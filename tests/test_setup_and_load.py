@@ -247,6 +247,12 @@ def test_what_a_file_leaves_out_stays_as_it_is(any_store: World) -> None:
     assert [person.contact.name for person in sofa.people if person.removed_at is None] == ["Bo"]
 
 
+def test_a_loaded_contact_without_a_name_goes_by_its_address(any_store: World) -> None:
+    for given_name, known_as in (({}, "noname@nnn.example"), ({"name": "Nora"}, "Nora"), ({}, "Nora"), ({"name": ""}, "noname@nnn.example")):
+        load({"contacts": [{"external_id": "n", "addresses": ["noname@nnn.example"], **given_name}]}, NOW)
+        assert Contact.get(Contact.external_id == "n").name == known_as
+
+
 def test_an_address_counts_as_its_kind_has_it_unless_the_file_says(any_store: World) -> None:
     kinds = ("connected", "account", "alias", "alternative")
     told = [{"address": f"{kind}@home.example", "kind": kind} for kind in kinds] + [{"address": "not-yet@home.example", "kind": "connected", "verified": False}]

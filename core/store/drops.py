@@ -47,6 +47,8 @@ def _check_templates(settings: Company) -> None:
     """Each template makes an address, and each record gets one of its own. Raises BadInput that names the template."""
     for name in ("bcc_template", "forward_template", "record_template"):
         made = _write_out(name, settings, "one")
+        if "{mailbox}" in getattr(settings, name) and not settings.mailbox.strip():
+            raise BadInput(name, N_("{mailbox} stands for your existing mailbox, and the field for it (mailbox) is empty: fill in the part before its @"))
         if normalise(made) is None:
             raise BadInput(name, N_("this makes “%(made)s”, which is no e-mail address"), made=made[:100])
     if made == _write_out("record_template", settings, "other"):

@@ -29,6 +29,7 @@ from core.store.models import (
     Organisation,
     Participant,
     Record,
+    RecordContact,
     Thread,
 )
 from core.store.visibility import Viewer, beat_thread, demand, is_id, may_link, may_read, note, reader_of, thread_for
@@ -77,12 +78,13 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Something a thread can be linked to, for a person who types its name."""
+    """Something a thread can be linked to, for a person who types its name. `whom`: with whom a record is, which tells it from its namesakes."""
 
     kind: str
     id: int
     title: str
     detail: str
+    whom: str = ""
 
 
 # --- showing ------------------------------------------------------------------------------------------------------
@@ -387,13 +389,32 @@ def targets(text: str, kinds: Iterable[str] | None = None, limit: int = 10) -> l
     for kind in (kind for kind in RECORD_KINDS if kind in wanted):
         records = Record.select(Record.id, Record.title, Record.status).where(Record.kind == kind, Record.status != "deleted", holds(Record.title))
         ordered = records.order_by((Record.status == "open").desc(), Record.updated_at.desc()).limit(limit)
-        found += [Target(kind, ident, title, status) for ident, title, status in ordered.tuples()]
+        rows = list(ordered.tuples())
+        whom = with_whom([ident for ident, _title, _status in rows])
+        found += [Target(kind, ident, title, status, whom.get(ident, "")) for ident, title, status in rows]
     if "organisation" in wanted:
         named = Organisation.select(Organisation.id, Organisation.name).where(Organisation.deleted_at.is_null(), holds(Organisation.name))
         found += [Target("organisation", ident, name, "") for ident, name in named.order_by(Organisation.name).limit(limit).tuples()]
     if "contact" in wanted:
         found += _people(holds, limit)
     return found[: limit * 2]
+
+
+_NAMED = 3  # people of a record
+
+
+def with_whom(record_ids: Sequence[int]) -> dict[int, str]:
+    """With whom these records are: their organisation, else the first people on them."""
+    if not record_ids:
+        return {}
+    named = Record.select(Record.id, Organisation.name).join(Organisation).where(Record.id.in_(record_ids), Organisation.deleted_at.is_null())
+    found = dict(named.tuples())
+    standing = RecordContact.select(RecordContact.record, Contact.name).join(Contact).where(RecordContact.record.in_(record_ids), RecordContact.removed_at.is_null())
+    people: dict[int, list[str]] = {}
+    for ident, name in standing.order_by(RecordContact.id).tuples():
+        if ident not in found and name:
+            people.setdefault(ident, []).append(name)
+    return found | {ident: ", ".join(names[:_NAMED]) for ident, names in people.items()}
 
 
 def _people(holds: Any, limit: int) -> list[Target]:

@@ -281,14 +281,15 @@ class _Loader:
 
     def _contact(self, row: ContactRow, where: str) -> None:
         organisation = self._known(Organisation, row.organisation, f"{where}.organisation") if row.organisation else None
+        name = row.name or next(iter(row.addresses), "")[:300]  # as one that mail made, it goes by its address
         found, merged = _contact_of(row.external_id)
         if found is None:
             found = self._adopted(row)
         if found is None:
-            found = Contact.create(external_id=row.external_id, name=row.name, organisation=organisation, created_at=self.now, updated_at=self.now)
+            found = Contact.create(external_id=row.external_id, name=name, organisation=organisation, created_at=self.now, updated_at=self.now)
         elif not merged:  # of one that a person merged into another the addresses count, which the other has
-            changes = _given(row, {"name": row.name, "organisation": organisation})
-            if any(getattr(found, "organisation_id" if name == "organisation" else name) != value for name, value in changes.items()):
+            changes = _given(row, {"name": name or found.name, "organisation": organisation})
+            if any(getattr(found, "organisation_id" if column == "organisation" else column) != value for column, value in changes.items()):
                 Contact.update(**changes, updated_at=self.now).where(Contact.id == found.id).execute()
                 records.refresh_chips(Link.contact == found.id)
         for position, address in enumerate(row.addresses):

@@ -33,6 +33,7 @@ def pattern_of(typed: str) -> str:
     """A typed pattern as it is kept: an address, a domain (its subdomains too), or either with `*`. Raises BadInput."""
     written = typed.strip().lower()
     if "*" in written:
+        written = _in_a_labels(written)
         if len(written) > 320 or not set(written) <= _GLOB or not set(written) - set("*@.") or written.count("@") > 1:
             raise BadInput("pattern", N_("write an address or a domain, with * for any letters, such as *@news.example"))
         return written.removeprefix("@")
@@ -40,6 +41,13 @@ def pattern_of(typed: str) -> str:
     if found is None or ("@" not in found and "." not in found):
         raise BadInput("pattern", N_("write an address such as x@spam.example or a domain such as spam.example"))
     return found.lower()
+
+
+def _in_a_labels(glob: str) -> str:
+    """The glob with its domain as domains are kept. A label with both a `*` and letters beyond ASCII has no such form and stays."""
+    local, at, domain = glob.rpartition("@")
+    labels = (label if label.isascii() or "*" in label else normalise_domain(label) or label for label in domain.split("."))
+    return f"{local}{at}{'.'.join(labels)}"
 
 
 def add(viewer: Viewer, pattern: str) -> NeverLogView:

@@ -87,6 +87,11 @@ def _name(value: Any, place: str = "name", *, needed: bool = True) -> str:
     return name
 
 
+def _name_or_address(value: Any, addresses: Sequence[str]) -> str:
+    """The name of a contact; without one it goes by its first address, as one that mail made does. Raises BadInput when it has neither."""
+    return _name(value, needed=not addresses) or addresses[0][:_LONGEST]
+
+
 def _free_external_id(table: Any, external_id: str | None, own: int | None) -> None:
     """Raises BadInput when another one has it. A contact that was merged leaves its own to the one it became, and to anybody once that is deleted."""
     taken = table.select(table.id).where(table.external_id == external_id).tuples().first() if external_id else None
@@ -188,7 +193,7 @@ def create_contact(viewer: Viewer, values: Mapping[str, Any]) -> ContactView:
         if values.get("external_id") and (unclaimed := unclaimed_contact(addresses)) is not None:
             return _take_over(viewer, unclaimed, values, addresses, now)
         row = Contact.create(
-            name=_name(values.get("name"), needed=not addresses), external_id=values.get("external_id"), organisation=values.get("organisation"),
+            name=_name_or_address(values.get("name"), addresses), external_id=values.get("external_id"), organisation=values.get("organisation"),
             created_at=now, updated_at=now,
         )  # fmt: skip
         _put_addresses(row.id, addresses)
@@ -208,8 +213,8 @@ def unclaimed_contact(addresses: Sequence[str]) -> Any:
 def _take_over(viewer: Viewer, contact: Any, values: Mapping[str, Any], addresses: Sequence[str], now: dt.datetime) -> ContactView:
     """The contact is from now on what another program says of it. Its other addresses stay, and others that nobody has claimed become a part of it."""
     given = {name: values[name] for name in ("external_id", "organisation") if values.get(name) is not None}
-    name = _name(values.get("name"), needed=False)
-    Contact.update(**given, **({"name": name} if name else {}), updated_at=now).where(Contact.id == contact.id).execute()
+    name = _name_or_address(values.get("name") or contact.name, addresses)
+    Contact.update(**given, name=name, updated_at=now).where(Contact.id == contact.id).execute()
     while (other := unclaimed_contact(addresses)) is not None:
         absorb(_contact_row(contact.id), other, now)
     _put_addresses(contact.id, list(dict.fromkeys([*addresses, *_contact_views([contact])[0].addresses])))
@@ -248,8 +253,6 @@ def update_contact(viewer: Viewer, contact_id: int, changes: Mapping[str, Any]) 
         if row is None:
             return None
         values: dict[str, Any] = {"updated_at": now}
-        if "name" in changes:
-            values["name"] = _name(changes["name"], needed=False)
         if "external_id" in changes:
             _free_external_id(Contact, changes["external_id"], row.id)
             values["external_id"] = changes["external_id"]
@@ -258,6 +261,8 @@ def update_contact(viewer: Viewer, contact_id: int, changes: Mapping[str, Any]) 
             values["organisation"] = changes["organisation"]
         if changes.get("addresses") is not None:
             _put_addresses(row.id, _addresses(changes["addresses"]))
+        if "name" in changes:
+            values["name"] = _name_or_address(changes["name"], _contact_views([row])[0].addresses)
         Contact.update(**values).where(Contact.id == row.id).execute()
         records.refresh_chips(Link.contact == row.id)
         _tell("contact.changed", row.id, viewer, now)
@@ -352,7 +357,7 @@ def ensure_contact(address: str, name: str | None = None, organisation: int | No
         known = _holder(key)
         if known is not None:
             return known, False
-        fresh = Contact.insert(name=(name or "")[:_LONGEST], organisation=organisation, created_at=moment, updated_at=moment).execute()
+        fresh = Contact.insert(name=(name or key)[:_LONGEST], organisation=organisation, created_at=moment, updated_at=moment).execute()
         ContactAddress.insert(address=key, contact=fresh).on_conflict(conflict_target=[ContactAddress.address], action="IGNORE").execute()
         holder = _holder(key)
         if holder == fresh:

@@ -9,7 +9,7 @@ from core.store.company import beat, company
 from core.store.database import main_db, write
 from core.store.fields import from_micros
 from core.store.models import Rep, SenderAddress
-from core.store.plain import rows
+from core.store.plain import row, rows
 from core.types import SenderFact
 
 
@@ -22,6 +22,12 @@ def address_of(typed: str) -> str | None:
 def by_id(rep_id: int) -> Rep | None:
     """A rep's row. Every request asks for it, so the SQL is plain."""
     return next(iter(Rep.raw(f"SELECT * FROM rep WHERE id = {main_db.obj.param}", rep_id)), None)
+
+
+def language_of(rep_id: int) -> str:
+    """The language that a rep reads; "" for nobody."""
+    found = row("SELECT language FROM rep WHERE id = ?", rep_id)
+    return str(found[0]) if found else ""
 
 
 def create_rep(email: str, name: str, now: dt.datetime, **more: object) -> Rep:

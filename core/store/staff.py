@@ -119,15 +119,19 @@ def _checked(values: Mapping[str, Any], own: int | None) -> dict[str, Any]:
 
 def _enter_addresses(rep_id: int, addresses: Sequence[Mapping[str, Any]], now: dt.datetime) -> None:
     """Let the rep have exactly these addresses beside the account address. An admin's word confirms one (`verified`)."""
+    known = {row.address: row for row in SenderAddress.select().where(SenderAddress.rep == rep_id)}
     written = []
     for at, item in enumerate(addresses):
         address = _email(item.get("address"), f"addresses.{at}.address")
         kind = item.get("kind") or "alternative"
         if kind not in KINDS:
             raise BadInput(f"addresses.{at}.kind", N_("use one of %(choices)s"), choices=", ".join(KINDS))
-        verified = reps.is_confirmed(kind, item.get("verified"))
         connected_at = item.get("connected_at")
-        reps.enter_address(rep_id, address, kind, now, verified_at=(connected_at or now) if verified else None, connected_at=connected_at)
+        verified_at = (connected_at or now) if reps.is_confirmed(kind, item.get("verified")) else None
+        held = known.get(address)
+        if held is not None and item.get("verified") is None and held.kind == kind:  # what its rep confirmed meanwhile stays so
+            verified_at, connected_at = held.verified_at or verified_at, connected_at or held.connected_at
+        reps.enter_address(rep_id, address, kind, now, verified_at=verified_at, connected_at=connected_at)
         written.append(address)
     SenderAddress.delete().where(SenderAddress.rep == rep_id, SenderAddress.kind != "account", SenderAddress.address.not_in(written or [""])).execute()
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
-from flask import Blueprint, Response, current_app, request
-from pydantic import BaseModel, ValidationError
+from flask import Blueprint, Response, current_app, g, request
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.json_schema import models_json_schema
 
 from core.house import House
@@ -58,6 +58,12 @@ class Operation:
         return re.findall(r"<(?:\w+:)?(\w+)>", self.path)
 
 
+class _NoField(BaseModel):
+    """The query of a route that takes none."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 OPERATIONS: list[Operation] = []
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -77,6 +83,8 @@ def operation(
             viewer = _whoever(rule)
             if query is not None:
                 ids["query"] = _read_query(query)
+            elif rule != "public":
+                _read_query(_NoField)
             if body is not None:
                 ids["body"] = _read_body(body, body_needed)
             return _sent(view(viewer, **ids), status)
@@ -130,6 +138,7 @@ def _whoever(rule: str) -> Viewer | None:
         if token and not throttle.take(f"api-wrong:{request.remote_addr}", house().now(), size=WRONG, per_second=WRONG_PER_SECOND):
             raise Problem(429, _TOO_OFTEN, headers={"Retry-After": "60"})
         raise Problem(401, "Send a valid token: Authorization: Bearer TOKEN. Tokens are made in the settings.", headers={"WWW-Authenticate": "Bearer"})
+    g.token_rep = viewer.rep_id
     if not current_app.extensions["dropcopy-api"].spend(f"api:{viewer.rep_id}"):
         raise Problem(429, _TOO_OFTEN, headers={"Retry-After": "1"})
     if rule == "admin" and not viewer.is_admin:
@@ -156,8 +165,8 @@ def _complain(error: ValidationError, status: int) -> Problem:
 
 
 def _read_query(model: type[BaseModel]) -> BaseModel:
-    given = {name: value for name, value in request.args.items() if name in model.model_fields and value != ""}
-    if any("\x00" in value for value in given.values()):
+    given = {name: value for name, value in request.args.items() if name not in model.model_fields or value != ""}
+    if any("\x00" in text for pair in given.items() for text in pair):
         raise Problem(400, "A parameter holds a NUL character.", where="query")
     try:
         return model.model_validate(given)
@@ -300,11 +309,10 @@ def _responses(declared: Operation, refs: Mapping[Any, Any]) -> dict[str, Any]:
         kind = declared.answer if isinstance(declared.answer, str) else "application/json"
         schema = {} if isinstance(declared.answer, str) else {"schema": refs[(declared.answer, "serialization")]}
         fine, status = {"description": "Done.", "content": {kind: schema}}, declared.status
-    trouble = {429} if declared.rule == "public" else {401, 429}
+    trouble = {429} if declared.rule == "public" else {400, 401, 429}
     trouble |= {403} if declared.rule == "admin" else set()
     trouble |= {404} if declared.parameters else set()
-    trouble |= {400} if declared.query is not None else set()
-    trouble |= {400, 413, 422} if declared.body is not None else set()
+    trouble |= {413, 422} if declared.body is not None else set()
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
         str(status): fine,

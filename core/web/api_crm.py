@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from core import notices
+from core.errors import BadInput
 from core.store import drops, people, records, staff, threads, tokens
 from core.store.database import write
 from core.store.paging import Page
@@ -55,11 +57,12 @@ def contact_delete(viewer: Viewer, contact_id: int) -> None:
         raise missing()
 
 
-@operation("POST", "/contacts/<int:contact_id>/merge", "Make another contact a part of this one.", rule="admin", body=shapes.MergeWanted, answer=shapes.ContactShape)
+@operation("POST", "/contacts/<int:contact_id>/merge", "Make another contact a part of this one.", rule="admin", body=shapes.MergeWanted, answer=shapes.ContactMerged)
 def contact_merge(viewer: Viewer, contact_id: int, body: shapes.MergeWanted) -> Any:
-    if people.merge(viewer, contact_id, body.other) is None:
+    token = people.merge(viewer, contact_id, body.other)
+    if token is None:
         raise missing()
-    return _found(people.get_contact(contact_id))
+    return {**_found(people.get_contact(contact_id)), "undo": token}
 
 
 @operation("GET", "/contacts/<int:contact_id>/threads", "The readable threads with a contact.", query=shapes.ListQuery, answer=shapes.ThreadList)
@@ -155,8 +158,8 @@ def _record_routes(kind: str) -> None:
             raise missing()
         return _rows(records.threads(viewer, ids[f"{kind}_id"], query.cursor, query.limit))
 
-    @operation("GET", f"{one}/earlier-threads", f"One's own earlier threads that could be linked to a {kind}.", answer=shapes.ThreadList, name=f"{kind}_earlier_threads")
-    def earlier(viewer: Viewer, **ids: int) -> Any:
+    @operation("GET", f"{one}/earlier-threads", f"One's own earlier threads that could be linked to a {kind}.", query=shapes.ListQuery, answer=shapes.ThreadList, name=f"{kind}_earlier_threads")
+    def earlier(viewer: Viewer, query: shapes.ListQuery, **ids: int) -> Any:
         if records.get(kind, ids[f"{kind}_id"], house().seal) is None:
             raise missing()
         return _rows(Page(records.eligible_earlier_threads(viewer, ids[f"{kind}_id"])))
@@ -186,7 +189,25 @@ def rep_list(viewer: Viewer, query: shapes.RepsQuery) -> Any:
 
 @operation("POST", "/reps", "Enter a rep.", rule="admin", body=shapes.RepWanted, answer=shapes.RepShape, status=201)
 def rep_add(viewer: Viewer, body: shapes.RepWanted) -> Any:
-    return _rep(staff.create(viewer, _given(body)))
+    with write():
+        made = staff.create(viewer, _given(body))
+        asked = _ask_to_confirm(made, set())
+    if asked:
+        house().bell.ring()
+    return _rep(made)
+
+
+def _unconfirmed(view: staff.RepView | None) -> set[str]:
+    return {one.address for one in view.addresses if not one.verified} if view is not None else set()
+
+
+def _ask_to_confirm(view: staff.RepView, before: set[str]) -> int:
+    """Ask at each address that waits since this change whether it is the rep's own, in the caller's transaction; how many mails. A suspended rep gets none."""
+    fresh = [address for address in sorted(_unconfirmed(view) - before) if view.status == "active"]
+    try:
+        return sum(notices.request_confirmation(view.id, address, house()) for address in fresh)
+    except BadInput as error:
+        raise BadInput("addresses", error.sentence) from error
 
 
 def _given(body: shapes.RepChange) -> dict[str, Any]:
@@ -201,7 +222,13 @@ def rep_one(viewer: Viewer, rep_id: int) -> Any:
 
 @operation("PATCH", "/reps/<int:rep_id>", "Change a rep; of themselves reps may change a part.", body=shapes.RepChange, answer=shapes.RepShape, also=(403,))
 def rep_change(viewer: Viewer, rep_id: int, body: shapes.RepChange) -> Any:
-    return _rep(staff.update(viewer, rep_id, _given(body)))
+    with write():
+        before = _unconfirmed(staff.get(viewer, rep_id))
+        changed = staff.update(viewer, rep_id, _given(body))
+        asked = _ask_to_confirm(changed, before) if changed is not None else 0
+    if asked:
+        house().bell.ring()
+    return _rep(changed)
 
 
 @operation("DELETE", "/reps/<int:rep_id>", "Remove a rep who has no mail.", rule="admin", also=(422,))
@@ -217,8 +244,8 @@ def rep_threads(viewer: Viewer, rep_id: int, query: shapes.ListQuery) -> Any:
     return _rows(threads.page(viewer, "everything", query.cursor, query.limit, owner=rep_id))
 
 
-@operation("GET", "/reps/<int:rep_id>/tokens", "A rep's tokens, without their secrets.", answer=shapes.TokenList)
-def token_list(viewer: Viewer, rep_id: int) -> Any:
+@operation("GET", "/reps/<int:rep_id>/tokens", "A rep's tokens, without their secrets.", query=shapes.ListQuery, answer=shapes.TokenList)
+def token_list(viewer: Viewer, rep_id: int, query: shapes.ListQuery) -> Any:
     if staff.get(viewer, rep_id) is None:
         raise missing()
     return {"items": [json.plain(view) for view in tokens.of_rep(viewer, rep_id)], "next": None}

@@ -81,8 +81,8 @@ def _checked_policy(wanted: Mapping[str, Any]) -> dict[str, Any]:
 # --- addresses and the never-log list -----------------------------------------------------------------------------
 
 
-@operation("GET", "/drop-addresses", "Where copies are sent: the BCC address, the forwarding address, and retired ones.", answer=shapes.DropAddressList)
-def drop_address_list(viewer: Viewer) -> Any:
+@operation("GET", "/drop-addresses", "Where copies are sent: the BCC address, the forwarding address, and retired ones.", query=shapes.ListQuery, answer=shapes.DropAddressList)
+def drop_address_list(viewer: Viewer, query: shapes.ListQuery) -> Any:
     return {"items": drops.universal_rows(house().seal), "next": None}
 
 
@@ -105,8 +105,8 @@ def never_log_delete(viewer: Viewer, never_log_id: int) -> None:
 # --- strangers ----------------------------------------------------------------------------------------------------
 
 
-@operation("GET", "/blocked-domains", "Domains whose strangers are not listed.", rule="admin", answer=shapes.BlockedDomainList)
-def blocked_domain_list(viewer: Viewer) -> Any:
+@operation("GET", "/blocked-domains", "Domains whose strangers are not listed.", rule="admin", query=shapes.ListQuery, answer=shapes.BlockedDomainList)
+def blocked_domain_list(viewer: Viewer, query: shapes.ListQuery) -> Any:
     return {"items": [json.plain(one) for one in strangers.blocked()], "next": None}
 
 
@@ -149,8 +149,8 @@ def event_webhook_secret(viewer: Viewer) -> Any:
 # --- policies and plugins -----------------------------------------------------------------------------------------
 
 
-@operation("GET", "/policies", "The linking policies one can choose from.", answer=shapes.PolicyList)
-def policy_list(viewer: Viewer) -> Any:
+@operation("GET", "/policies", "The linking policies one can choose from.", query=shapes.ListQuery, answer=shapes.PolicyList)
+def policy_list(viewer: Viewer, query: shapes.ListQuery) -> Any:
     chosen = company().policy.name
     items = [
         {
@@ -162,8 +162,8 @@ def policy_list(viewer: Viewer) -> Any:
     return {"items": items, "next": None}
 
 
-@operation("GET", "/plugins", "The plugins with their health.", rule="admin", answer=shapes.PluginList)
-def plugin_list(viewer: Viewer) -> Any:
+@operation("GET", "/plugins", "The plugins with their health.", rule="admin", query=shapes.ListQuery, answer=shapes.PluginList)
+def plugin_list(viewer: Viewer, query: shapes.ListQuery) -> Any:
     return {"items": health_of(house()), "next": None}
 
 
@@ -188,8 +188,8 @@ def _instance(source_id: int) -> tuple[SourceInstance, Source | None]:
     return row, house().plugins.sources.get(row.kind)
 
 
-@operation("GET", "/sources", "The ways in that were added.", rule="admin", answer=shapes.SourceList)
-def source_list(viewer: Viewer) -> Any:
+@operation("GET", "/sources", "The ways in that were added.", rule="admin", query=shapes.ListQuery, answer=shapes.SourceList)
+def source_list(viewer: Viewer, query: shapes.ListQuery) -> Any:
     return {"items": [_source(row) for row in SourceInstance.select().order_by(SourceInstance.id)], "next": None}
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from flask import Response
 
-from core.store import links, outcomes, staff, threads
+from core.store import links, outcomes, staff, threads, undo
 from core.store.company import company
 from core.store.links import Conflict
 from core.store.rows import ThreadRow
@@ -15,6 +16,8 @@ from core.web import api_json as json
 from core.web import api_shapes as shapes
 from core.web.api_contract import changes_of, house, operation
 from core.web.problem import Problem, missing
+
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 # --- inbound ------------------------------------------------------------------------------------------------------
 
@@ -79,7 +82,7 @@ def inbound_claim(viewer: Viewer, inbound_id: int) -> Any:
 
 @operation("GET", "/find", "Why is my mail not here?", query=shapes.FindQuery, answer=shapes.FindAnswer)
 def find(viewer: Viewer, query: shapes.FindQuery) -> Any:
-    found = outcomes.find(viewer, query.message_id, query.sender, query.subject)
+    found = outcomes.find(viewer, query.message_id, query.sender, query.subject, query.limit)
     return {"items": [json.inbound(view) for view in found], "next": None, "waiting": outcomes.waiting_number(viewer)}
 
 
@@ -155,7 +158,7 @@ def thread_restore(viewer: Viewer, thread_id: int) -> Any:
     return _redacted_or_whole(viewer, thread_id)
 
 
-@operation("POST", "/threads/<int:thread_id>/split", "Take mails out of a thread into a new one.", body=shapes.SplitWanted, answer=shapes.ThreadShape, status=201, also=(403,))
+@operation("POST", "/threads/<int:thread_id>/split", "Take mails out of a thread into a new one.", body=shapes.SplitWanted, answer=shapes.ThreadSplit, status=201, also=(403,))
 def thread_split(viewer: Viewer, thread_id: int, body: shapes.SplitWanted) -> Any:
     found = [threads.message(viewer, ident) for ident in body.messages]
     if any(view is None or view.thread_id != thread_id for view in found):
@@ -163,7 +166,16 @@ def thread_split(viewer: Viewer, thread_id: int, body: shapes.SplitWanted) -> An
     made = threads.split(viewer, body.messages)
     if made is None:
         raise missing()
-    return _redacted_or_whole(viewer, made[0])
+    fresh, token = made
+    return {**_redacted_or_whole(viewer, fresh), "undo": token}
+
+
+@operation("POST", "/undo/<token>", "Take back one act of one's own, once and within half an hour, by the `undo` of its answer.", answer=shapes.Undone)
+def undo_act(viewer: Viewer, token: str) -> Any:
+    act = undo.take_back(viewer, token, house().now()) if _TOKEN.fullmatch(token) else None
+    if act is None:
+        raise missing()
+    return {"act": act}
 
 
 @operation("GET", "/messages/<int:message_id>", "One mail of a thread.", answer=shapes.MessageShape)

@@ -133,6 +133,10 @@ class ThreadShape(ThreadRowShape):
     openings: list[OpeningShape] = Field(description="When admins opened or linked this private thread.")
 
 
+class ThreadSplit(ThreadShape):
+    undo: str = Field(description="Puts the mails back: give it to /undo within half an hour.")
+
+
 class ThreadList(Sends):
     items: list[ThreadRowShape]
     next: str | None
@@ -221,7 +225,7 @@ class ReleaseWanted(Reads):
     rep: Annotated[str, Field(max_length=320)] | int | None = Field(None, description="Whose mail it is to be: account address or id (admins only).")
 
 
-class FindQuery(Reads):
+class FindQuery(ListQuery):
     message_id: Annotated[str, Field(max_length=1000)] | None = None
     sender: Annotated[str, Field(max_length=320)] | None = Field(None, description="An address; when nothing came from it, a part of one, such as a domain.")
     subject: Annotated[str, Field(max_length=1000)] | None = None
@@ -244,6 +248,10 @@ class ContactShape(Sends):
     organisation: int | None
     created_at: AwareDatetime
     updated_at: AwareDatetime
+
+
+class ContactMerged(ContactShape):
+    undo: str = Field(description="Parts the two again: give it to /undo within half an hour.")
 
 
 class ContactList(Sends):
@@ -416,6 +424,10 @@ class TokenShape(Sends):
 class TokenList(Sends):
     items: list[TokenShape]
     next: str | None
+
+
+class Undone(Sends):
+    act: str = Field(description="What was taken back, such as `merge` or `split`.")
 
 
 class Me(Sends):

@@ -11,13 +11,15 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from core.store.models import Audit, Contact, Organisation, Record, Rep, SourceInstance
+from core.types import RECORD_KINDS
 from core.web.frame import KIND_PATHS, policy_title, reason_kind
 from core.web.refusals import number
 
 # Of another's conversations alone: what people do with their own is nobody's business.
 SENTENCES = {
     "thread-opened": _l("Opened somebody’s private conversation"), "thread-linked": _l("Linked somebody’s private conversation"),
-    "thread-unlinked": _l("Removed a link of somebody’s private conversation"), "choice-refused": _l("Chose none of the records for somebody’s conversation"),
+    "thread-unlinked": _l("Removed a link of somebody’s private conversation"), "shared-thread-linked": _l("Linked a conversation that somebody shares"),
+    "shared-thread-unlinked": _l("Removed a link of a conversation that somebody shares"), "choice-refused": _l("Chose none of the records for somebody’s conversation"),
     "thread-deleted": _l("Deleted a conversation"),
     "thread-restored": _l("Brought a deleted conversation back"), "thread-split": _l("Split a conversation"), "split-undone": _l("Joined a split conversation again"),
     "message-deleted": _l("Deleted a mail of a conversation"), "message-restored": _l("Brought a deleted mail back"),
@@ -77,9 +79,19 @@ def _line(row: Any, names: Mapping[tuple[str, int], tuple[str, str]]) -> Line:
     act = row.act
     if act == "address-decided":
         act = "address-confirmed" if facts.get("confirmed") else "address-removed"
+    linked = _linked(facts) if act in ("thread-linked", "thread-unlinked") else None
+    if linked:  # of a private one the record is not written down
+        act = f"shared-{act}"
     kind, _colon, rest = row.about.partition(":")
     about, url = names.get((kind, number(rest) or 0), ("", "")) if number(rest) is not None else (rest, "")
-    return Line(row, str(SENTENCES.get(act, act)), about, url, _details(facts))
+    details = ([names[linked][0]] if linked and linked in names else []) + _details(facts)
+    return Line(row, str(SENTENCES.get(act, act)), about, url, details)
+
+
+def _linked(facts: Mapping[str, Any]) -> tuple[str, int] | None:
+    """What a conversation was linked to, or was taken off, where that is written down."""
+    kind, target = facts.get("kind"), facts.get("target")
+    return ("record" if kind in RECORD_KINDS else str(kind), target) if isinstance(target, int) else None
 
 
 def _names(rows: Sequence[Any]) -> dict[tuple[str, int], tuple[str, str]]:
@@ -90,6 +102,8 @@ def _names(rows: Sequence[Any]) -> dict[tuple[str, int], tuple[str, str]]:
         ident = number(rest)
         if ident is not None:
             wanted.setdefault(kind, set()).add(ident)
+        if linked := _linked(row.facts or {}):
+            wanted.setdefault(linked[0], set()).add(linked[1])
     found: dict[tuple[str, int], tuple[str, str]] = {}
     for ident in wanted.get("thread", ()):
         found["thread", ident] = _("Conversation %(number)s", number=ident), url_for("threads.page", thread_id=ident)

@@ -40,5 +40,5 @@ def none_of_these(thread_id: int) -> Response:
     token = links.none_of(viewer(), thread_id)
     if token is None:
         abort(404)
-    hx.toast(_("It stays unlinked. You can link it by hand at any time."), url_for("inbox.take_back", token=token) if token else None)
+    hx.toast(_("It stays as it is. You can link it by hand at any time."), url_for("inbox.take_back", token=token) if token else None)
     return hx.redirect(url_for("choices.page"))

@@ -43,7 +43,7 @@ def anything() -> Response:
     if typed:
         for one in links.targets(typed, limit=5):
             detail = plain_gettext(one.detail) if one.kind in RECORD_KINDS else one.detail  # of a record, its status
-            found.append(Place(f"/{KIND_PATHS[one.kind]}/{one.id}", one.title, f"{KIND_NAMES[one.kind]} · {detail}".rstrip(" ·"), KIND_ICONS[one.kind]))
+            found.append(Place(f"/{KIND_PATHS[one.kind]}/{one.id}", one.title, " · ".join(filter(None, (str(KIND_NAMES[one.kind]), detail, one.whom))), KIND_ICONS[one.kind]))
         rows = threads.page(viewer(), "all", None, 6, q=typed).items
         found += [Place(url_for("threads.page", thread_id=row.id), row.subject or _("(no subject)"), row.who, "mail") for row in rows]
     return hx.fragment("find/_anything.html", found=found, typed=typed)

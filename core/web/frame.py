@@ -22,6 +22,7 @@ from flask_login import current_user
 from flask_wtf.csrf import CSRFError, generate_csrf
 from markupsafe import Markup, escape
 from peewee import DatabaseError
+from werkzeug.datastructures import LanguageAccept
 from werkzeug.exceptions import HTTPException
 
 from core import reasons
@@ -29,7 +30,7 @@ from core.errors import BadInput, NotAllowed, said
 from core.house import House
 from core.languages import LANGUAGES, TRANSLATIONS
 from core.reasons import N_
-from core.store import disk, drops, threads, visibility
+from core.store import disk, drops, reps, threads, visibility
 from core.store.database import is_busy
 from core.store.models import Rep
 from core.store.threads import Counts
@@ -131,9 +132,20 @@ def _zone() -> str:
 
 
 def _language() -> str:
+    if access.without_cookie():
+        return _language_of_a_program()
     if current_user.is_authenticated and current_user.language in LANGUAGES:
         return str(current_user.language)
     return request.accept_languages.best_match(list(LANGUAGES)) or "en"
+
+
+def _language_of_a_program() -> str:
+    """What the request asks for, else the language of the rep whose token came along."""
+    told = LanguageAccept([one for one in request.accept_languages if one[0] != "*"])  # many programs send "*" unasked
+    asked = told.best_match(list(LANGUAGES))
+    if asked is None and "token_rep" in g:
+        asked = reps.language_of(g.token_rep)
+    return asked if asked in LANGUAGES else "en"
 
 
 def exactly(moment: dt.datetime | None) -> str:

@@ -11,7 +11,7 @@ from flask_babel import gettext as _
 
 from core.errors import BadInput
 from core.mail.addresses import is_free_mail
-from core.store import links, people, records, threads
+from core.store import links, outcomes, people, records, threads
 from core.store.company import company
 from core.store.database import write
 from core.store.links import Conflict, LinkView, Target
@@ -77,7 +77,16 @@ def panel_context(thread_id: int, talk: Conversation | None = None) -> dict[str,
 
     talk = talk or conversation(thread_id)
     facts = records.facts(viewer(), [one.target_id for one in talk.candidates if one.offer])
-    return {"talk": talk, "facts": facts, "row": talk.row, "exclusive": is_exclusive(), "question": None, "making": None, "found": None, "find": "", "values": {}, "where": "", "wrong": "", "made": None, "earlier": []}
+    return {"talk": talk, "facts": facts, "row": talk.row, "exclusive": is_exclusive(), "why_unlinked": _why_unlinked(talk), "question": None, "making": None, "found": None, "find": "", "values": {}, "where": "", "wrong": "", "made": None, "earlier": []}
+
+
+def _why_unlinked(talk: Conversation) -> dict[str, Any] | None:
+    """What the newest mail's trace says of a conversation on no record; None where nothing says more than that."""
+    if talk.row.linked or talk.row.redacted or talk.row.waiting_reason or not talk.messages:
+        return None
+    entries = outcomes.trace(viewer(), talk.messages[-1].inbound_id) or []
+    said = [entry for entry in entries if entry.get("reason") == "no-counterparty" or (entry.get("step") == "link" and entry.get("outcome") != "link")]
+    return said[0] if said else None
 
 
 def panel(thread_id: int, status: int = 200, talk: Conversation | None = None, **more: Any) -> Response:
@@ -133,7 +142,9 @@ def suggestions(thread_id: int, typed: str) -> list[Target]:
     row = threads.row(viewer(), thread_id)
     if row is None or row.redacted:
         return []
-    return [Target(one.kind, one.target_id, one.title, one.status) for one in links.candidates(thread_id) if one.offer][:8]
+    offered = [one for one in links.candidates(thread_id) if one.offer][:8]
+    whom = links.with_whom([one.target_id for one in offered])
+    return [Target(one.kind, one.target_id, one.title, one.status, whom.get(one.target_id, "")) for one in offered]
 
 
 @pages.post("/threads/<int:thread_id>/links")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from core import events
+from core import events, notices
 from core.errors import Sentence
 from core.reasons import N_
-from core.store import company, inbound, people, plugin_states
-from core.store.models import Audit, Link, Pulse, RecordHistory, SourceInstance, Throttle
+from core.store import company, inbound, never_log, people, plugin_states
+from core.store.models import Audit, Link, Notice, Pulse, RecordHistory, Rep, SourceInstance, Throttle
 from tests.api.house import House, opened
 
 
@@ -61,6 +61,23 @@ def test_tokens_are_made_once_and_ended(house):
     assert house.eve("POST", f"/reps/{house.ana_rep.rep_id}/tokens").status_code == 201
 
 
+def test_sentences_are_in_the_language_asked_for_or_the_rep_s_own(house):
+    mail = house.world.mail(house.ana_rep, "alpha")
+    house.world.policy_link(mail.thread_id, house.world.record("Ten chairs"))
+
+    def because(**headers: str) -> str:
+        return house.ana("GET", f"/threads/{mail.thread_id}", headers=headers).json["links"][0]["because"]
+
+    english = because()
+    Rep.update(language="sv").where(Rep.id == house.ana_rep.rep_id).execute()
+    swedish = because()
+    assert swedish != english
+    assert because(**{"Accept-Language": "*"}) == because(**{"Accept-Language": "xx"}) == swedish
+    assert because(**{"Accept-Language": "en-GB, en;q=0.9, sv;q=0.5"}) == english
+    assert because(**{"Accept-Language": "it, *;q=0.1"}) not in (english, swedish)
+    assert house.bo("GET", "/nothing-here").json["detail"] == house.ana("GET", "/nothing-here").json["detail"]
+
+
 # --- errors -------------------------------------------------------------------------------------------------------
 
 
@@ -76,6 +93,22 @@ def test_every_error_is_a_problem_with_a_sentence(house):
     is_problem(house.eve("GET", "/threads?limit=many"), 400, "limit")
     is_problem(house.eve("GET", "/inbound?state=gone"), 400, "state")
     is_problem(house.eve("GET", "/threads?q=a%00b"), 400)
+
+
+def test_a_query_field_that_does_not_exist_is_named(house):
+    deal = house.eve("POST", "/deals", {"title": "x", "external_id": "d1"}).json
+    for path, field in (
+        ("/deals?externalid=d1", "externalid"), ("/threads?bogus=1", "bogus"), ("/threads?bogus=", "bogus"), ("/find?sender=a@b.example&bogus=1", "bogus"),
+        (f"/deals/{deal['id']}?full=1", "full"), ("/me?x", "x"), ("/sources?kind=imap", "kind"),
+    ):  # fmt: skip
+        assert "no such field" in is_problem(house.eve("GET", path), 400, field)["detail"], path
+    is_problem(house.eve("POST", "/deals?dry_run=1", {"title": "y"}), 400, "dry_run")
+    is_problem(house.eve("GET", "/threads?a%00b=1"), 400)
+    assert [row["id"] for row in house.eve.get("/deals?external_id=d1&q=&status=&cursor=")["items"]] == [deal["id"]]
+    lists = ("/sources", "/plugins", "/policies", "/drop-addresses", "/blocked-domains", "/never-log", f"/reps/{house.eve_rep.rep_id}/tokens", f"/deals/{deal['id']}/earlier-threads")
+    for path in lists:
+        assert house.eve.get(f"{path}?limit=200&cursor=")["next"] is None
+    assert house.nobody("GET", "/openapi.json?v=1").status_code == 200
 
 
 def test_a_bad_body_is_named_by_its_place_and_changes_nothing(house):
@@ -393,6 +426,42 @@ def test_contacts_keep_their_addresses_apart_until_they_are_merged(house):
     assert house.eve("POST", "/contacts", {"addresses": ["bo@cust.example"]}).status_code == 201
 
 
+def test_a_contact_without_a_name_goes_by_its_first_address(house):
+    made = house.eve("POST", "/contacts", {"addresses": ["NoName@nnn.example", "second@nnn.example"]}).json
+    assert made["name"] == "noname@nnn.example"
+    path = f"/contacts/{made['id']}"
+    for nothing in ("", "  ", None):
+        house.ana("PATCH", path, {"name": "Nora"})
+        assert house.ana("PATCH", path, {"name": nothing}).json["name"] == "noname@nnn.example"
+    assert house.ana("PATCH", path, {"name": "", "addresses": ["second@nnn.example"]}).json["name"] == "second@nnn.example"
+    assert house.ana("PATCH", path, {"organisation": None}).json["name"] == "second@nnn.example"
+    bare = house.eve("POST", "/contacts", {"name": "Bare"}).json
+    for nothing in ("", None):
+        assert "give a name" in is_problem(house.ana("PATCH", f"/contacts/{bare['id']}", {"name": nothing}), 422, "name")["detail"]
+    is_problem(house.ana("PATCH", path, {"name": "", "addresses": []}), 422, "name")
+    assert house.ana.get(path)["addresses"] == ["second@nnn.example"]
+    mail = house.world.mail(house.ana_rep, contact=made["id"])
+    assert house.ana("POST", f"/threads/{mail.thread_id}/links", {"kind": "contact", "id": made["id"]}).json["title"] == "second@nnn.example"
+
+
+def test_a_merge_and_a_split_are_taken_back_by_whoever_made_them(house):
+    first, second = (house.eve("POST", "/contacts", {"name": name, "addresses": [f"{name}@cust.example"]}).json["id"] for name in ("bo", "di"))
+    token = house.eve("POST", f"/contacts/{first}/merge", {"other": second}).json["undo"]
+    is_problem(house.ana("POST", f"/undo/{token}"), 404)
+    assert house.eve("POST", f"/undo/{token}").json == {"act": "merge"}
+    assert [house.ana.get(f"/contacts/{ident}")["addresses"] for ident in (first, second)] == [["bo@cust.example"], ["di@cust.example"]]
+    is_problem(house.eve("POST", f"/undo/{token}"), 404)
+    mail = house.world.mail(house.ana_rep, "alpha")
+    other = house.world.mail(house.ana_rep, "beta", thread=mail.thread_id)
+    parted = house.ana("POST", f"/threads/{mail.thread_id}/split", {"messages": [other.id]})
+    assert parted.status_code == 201
+    assert house.ana("POST", f"/undo/{parted.json['undo']}").json == {"act": "split"}
+    assert len(house.ana.get(f"/threads/{mail.thread_id}")["messages"]) == 2
+    is_problem(house.ana("GET", f"/threads/{parted.json['id']}"), 404)
+    for odd in ("x%00y", "x" * 200, "é"):
+        is_problem(house.ana("POST", f"/undo/{odd}"), 404)
+
+
 def test_an_entered_contact_with_an_external_id_takes_over_whom_mail_made(house):
     """As a loaded one does: the same contact, its mail and its links; one that another program has claimed stays that one's."""
     made = house.world.contact("bo@cust.example", "bo@cust.example", "b@old.example")
@@ -467,6 +536,30 @@ def test_reps_are_entered_changed_and_kept_when_they_have_mail(house):
     is_problem(house.bo("GET", "/me"), 401)
 
 
+def test_an_entered_address_is_asked_once_whether_it_is_the_rep_s_own(house, monkeypatch):
+    monkeypatch.setattr(notices, "relay_configured", lambda settings: True)
+
+    def asked() -> list[str]:
+        return [address for (address,) in Notice.select(Notice.address).where(Notice.kind == "confirm-address").order_by(Notice.id).tuples()]
+
+    path, alone = f"/reps/{house.bo_rep.rep_id}", {"addresses": [{"address": "Bo.Alt@b.example"}]}
+    changed = house.eve("PATCH", path, alone)
+    assert [(one["address"], one["verified"]) for one in changed.json["addresses"]] == [("bo@sales.example", True), ("bo.alt@b.example", False)]
+    assert asked() == ["bo.alt@b.example"]
+    assert house.eve("PATCH", path, alone).status_code == house.eve("PATCH", path, {"name": "Bo B"}).status_code == 200
+    assert asked() == ["bo.alt@b.example"]
+    notices.confirmed(house.bo_rep.rep_id, "bo.alt@b.example", house.world.now)
+    again = house.eve("PATCH", path, {"addresses": [*alone["addresses"], {"address": "sure@b.example", "verified": True}]})
+    assert [one["verified"] for one in again.json["addresses"]] == [True, True, True]
+    made = house.eve("POST", "/reps", {"email": "di@sales.example", "addresses": [{"address": "di@home.example"}, {"address": "di@alias.example", "kind": "alias"}]})
+    assert made.status_code == 201
+    assert asked() == ["bo.alt@b.example", "di@home.example"]
+    is_problem(house.eve("PATCH", path, {"name": "Other", "addresses": [{"address": "acme@drop.example"}]}), 422, "addresses")
+    assert house.eve.get(path)["name"] == "Bo B"
+    house.eve("PATCH", path, {"status": "suspended", "addresses": [{"address": "late@b.example"}]})
+    assert asked() == ["bo.alt@b.example", "di@home.example"]
+
+
 # --- the house ----------------------------------------------------------------------------------------------------
 
 
@@ -486,6 +579,10 @@ def test_settings_change_by_the_keys_that_are_given(house):
     is_problem(house.eve("PATCH", "/settings", {"policy": {"name": "guess"}}), 422, "policy.name")
     is_problem(house.eve("PATCH", "/settings", {"policy": {"name": "recent-open", "options": {"numbr": 3}}}), 422, "policy.options.numbr")
     is_problem(house.eve("PATCH", "/settings", {"record_template": "deals@{domain}"}), 422, "record_template")
+    for template in ("record_template", "bcc_template", "forward_template"):
+        over = {template: "{mailbox}+{token}@{domain}"}
+        assert "mailbox" in is_problem(house.eve("PATCH", "/settings", over), 422, template)["detail"]
+        is_problem(house.eve("PATCH", "/settings", {**over, "mailbox": " "}), 422, template)
     is_problem(house.eve("PATCH", "/settings", {"internal_domains": ["sales.example", "no domain"]}), 422, "internal_domains")
     is_problem(house.eve("PATCH", "/settings", {"attachment_limit": 2097152, "slug": "not a slug"}), 422, "slug")
     assert house.eve.get("/settings") == changed.json
@@ -508,6 +605,11 @@ def test_the_never_log_list_is_kept_by_admins(house):
         is_problem(house.eve("POST", "/never-log", {"pattern": bad}), 422, "pattern")
     assert house.eve("POST", "/never-log", {"pattern": "*@News.example"}).status_code == 201
     assert [row["pattern"] for row in house.ana.get("/never-log")["items"]] == ["*@news.example", "spam.example"]
+    for typed, kept in (("*@Ünder.example", "*@xn--nder-zra.example"), ("*.bücher.example", "*.xn--bcher-kva.example"), ("news*@bücher.*", "news*@xn--bcher-kva.*")):
+        assert house.eve("POST", "/never-log", {"pattern": typed}).json["pattern"] == kept
+    assert not never_log.would_log("x@xn--nder-zra.example")
+    for bad in ("*@bü*.example", "ü*@cust.example", "*@ü_.example", "*@\u212aust\u00fc-.example"):
+        is_problem(house.eve("POST", "/never-log", {"pattern": bad}), 422, "pattern")
     assert house.eve("DELETE", f"/never-log/{made.json['id']}").status_code == 204
     is_problem(house.eve("DELETE", f"/never-log/{made.json['id']}"), 404)
 

@@ -38,6 +38,7 @@ MATRIX: dict[str, tuple[str, Any, tuple[int, int, int]]] = {
     "thread_delete": (f"/threads/{T}", None, (404, 403, 204)),
     "thread_restore": ("/threads/{deleted}/restore", None, UNREAD),
     "thread_split": (f"/threads/{T}/split", {"messages": [M]}, (404, 404, 201)),
+    "undo_act": ("/undo/{undo}", None, UNREAD),
     "message_one": (f"/messages/{M}", None, PRIVATE),
     "message_delete": (f"/messages/{M}", None, (404, 404, 204)),
     "message_restore": ("/messages/{deleted_message}/restore", None, UNREAD),
@@ -118,11 +119,11 @@ class Scene:
         half = world.mail(ana, f"half {SECRET}")
         gone_message = world.mail(ana, f"half gone {SECRET}", thread=half.thread_id)
         threads.delete_message(ana, gone_message.id)
-        self.ids: dict[str, int] = {
+        self.ids: dict[str, Any] = {
             "thread": mail.thread_id, "message": mail.id, "link": world.policy_link(mail.thread_id, records["deal"]), "inbound": mail.inbound_id,
             "held": world.inbound(ana, "held", "auth-nothing-published", decision="hold", sender="ana@sales.example", subject=f"Held {SECRET}"),
             "deleted": gone.thread_id, "deleted_message": gone_message.id, "contact": contact, "other_contact": world.contact("Di", "di@cust.example"),
-            "organisation": world.organisation("Cust"), "ana": ana.rep_id, "sue": house.sue_rep.rep_id, **records,
+            "organisation": world.organisation("Cust"), "ana": ana.rep_id, "sue": house.sue_rep.rep_id, "undo": threads.archive(ana, [world.mail(ana, f"aside {SECRET}").thread_id], True), **records,
         }  # fmt: skip
         made = house.ana("POST", f"/reps/{ana.rep_id}/tokens")
         self.ids["token"] = made.json["id"]
@@ -131,14 +132,14 @@ class Scene:
         source = house.eve("POST", "/sources", {"kind": "mailgun", "name": "first", "settings": {"secret": "key-123456789012345678901234567890"}})
         self.ids["source"] = source.json["id"]
 
-    def ask(self, caller: Caller, name: str, ids: dict[str, int] | None = None) -> Any:
+    def ask(self, caller: Caller, name: str, ids: dict[str, Any] | None = None) -> Any:
         operation = next(one for one in OPERATIONS if one.name == name)
         path, body, _ = MATRIX[name]
         known = ids or self.ids
         return caller(operation.method, path.format(**known), _filled(body, known))
 
 
-def _filled(body: Any, ids: dict[str, int]) -> Any:
+def _filled(body: Any, ids: dict[str, Any]) -> Any:
     if isinstance(body, dict):
         return {name: _filled(value, ids) for name, value in body.items()}
     if isinstance(body, list):

@@ -37,7 +37,7 @@ def test_an_address_belongs_to_one_contact_in_any_spelling(company):
     assert people.ensure_contact("BO@cust.example") == (bo.id, False)
     assert [view.id for view in people.contacts().items] == [bo.id]
     changed = people.update_contact(ana, bo.id, {"addresses": ["new@cust.example"], "name": ""})
-    assert (changed.name, changed.addresses) == ("", ["new@cust.example"])
+    assert (changed.name, changed.addresses) == ("new@cust.example", ["new@cust.example"])
     assert people.ensure_contact("bo@cust.example", "Bo")[1] is True
 
 

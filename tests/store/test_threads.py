@@ -324,6 +324,10 @@ def test_typing_a_name_offers_what_holds_it(company):
     assert ("contact", "Mia Müller", "mia@cust.example") in found
     assert "Gone müller" not in [title for _, title, _ in found]
     assert [target.kind for target in links.targets("mia@cust")] == ["contact"]
+    contact = world.contact("Kim Oda", "kim@far.example")
+    world.record("Framework", organisation=organisation)
+    world.record("Framework", contacts=(contact,))
+    assert {target.whom for target in links.targets("framework")} == {"Müller & Söhne", "Kim Oda"}
     assert links.targets("100%") == []
     assert links.targets("  ") == []
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 from core.store.database import connected
 from core.store.models import Audit
+from core.store.threads import set_sharing
 from core.web.audit import SENTENCES, SETTINGS
 from tests.test_house import ROOT
 from tests.web.world import World
@@ -54,6 +55,19 @@ def test_the_page_speaks_in_sentences_and_leads_to_what_they_are_about(world: Wo
     table = text.partition("<tbody>")[2].partition("</tbody>")[0]
     assert re.findall(r"\b(?:mail|thread|domain|settings|alias)-[a-z]+\b|inbound:\d+|rep:\d+", table) == []
     assert "Private offer" not in table, "an admin reads who and when, not what"
+
+
+def test_what_was_linked_is_named_where_the_conversation_is_shared(world: World, mail: SimpleNamespace) -> None:
+    admin = world.client("cleo")
+    with connected():
+        set_sharing(world.viewer("ana"), mail.asked, "company")
+    world.post(admin, f"/threads/{mail.asked}/links", kind="project", id="0")  # there is none such
+    world.post(admin, f"/threads/{mail.asked}/links", kind="deal", id=str(world.lamps))
+    table = admin.get("/settings/audit").text.partition("<tbody>")[2]
+    assert "Linked a conversation that somebody shares" in table
+    assert "Lamps for Far Ltd" in table
+    with connected():
+        set_sharing(world.viewer("ana"), mail.asked, "private")
 
 
 def test_only_what_changed_is_written_down(world: World, mail: SimpleNamespace) -> None:

@@ -27,6 +27,15 @@ def thread_of(subject: str) -> int:
         return int(Thread.get(Thread.subject == subject).id)
 
 
+def test_the_panel_says_why_nothing_was_linked(world: World, mail: SimpleNamespace) -> None:
+    world.mail("Nobody's deal", to="Una <una@unlinked.example>")
+    with connected():
+        thread = Thread.get(Thread.subject == "Nobody's deal").id
+    page = world.client("ana").get(f"/threads/{thread}").text
+    assert "On no deal, lead or project yet." in page
+    assert "The thread&#39;s contacts have no records." in page
+
+
 def test_a_candidate_says_what_tells_it_from_the_others(world: World, mail: SimpleNamespace) -> None:
     client = world.client("ana")
     since = (world.house.now() - dt.timedelta(days=60)).strftime("%b %-d")
