@@ -50,6 +50,11 @@
   });
   body.addEventListener("htmx:responseError", (event) => {
     const { status } = event.detail.xhr;
+    if (status === 404 && event.detail.target.id === "new-mail") {
+      $("#gone").hidden = false;
+      $$("#new-mail, #links").forEach((part) => part.removeAttribute("hx-get"));
+      event.detail.target.remove();
+    }
     if (event.detail.xhr.getResponseHeader("HX-Trigger")?.includes('"toast"')) return; // the answer says its own sentence
     toast({ text: status === 429 ? body.dataset.slowWord : body.dataset.wrongWord, kind: "wrong" });
   });
@@ -182,6 +187,7 @@
     if (asked === "live" && (target.contains(document.activeElement) || $("details.menu[open], .finder .found:not(:empty), form[data-open]", target))) {
       event.detail.shouldSwap = false;
     }
+    held = target.matches?.("section[id]") && target.contains(document.activeElement) ? target.id : "";
     const row = target.matches?.("li[data-may]") && $(".row", target);
     leaving = row && (row.classList.contains("here") || row.contains(document.activeElement)) ? { id: target.id, at: rows().indexOf(row), here: row.classList.contains("here") } : null;
   });
@@ -192,8 +198,16 @@
     if (wrong) wrong.focus();
     else if (menu) $(".finder input", root)?.focus();
     if (menu) $(".sheet", menu)?.scrollIntoView({ block: "nearest" });
+    // What had the focus is gone with the panel it stood in: its heading takes it, so that Tab goes on from there.
+    const heading = held && document.activeElement === body && $(`#${CSS.escape(held)} h2`);
+    if (heading) {
+      heading.tabIndex = -1;
+      heading.focus({ preventScroll: true });
+    }
+    held = "";
     tellSelected();
   });
+  let held = "";
 
   // A row that was drawn anew keeps the keyboard; one that left the list hands it to the next. (Of a row that left nothing is swapped in, so no afterSwap tells of it.)
   let leaving = null;

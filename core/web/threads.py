@@ -92,6 +92,17 @@ def page(thread_id: int) -> Response:
     return hx.fragment("threads/page.html", **{**context, "talk": talk, "row": talk.row})
 
 
+@pages.get("/threads/<int:thread_id>/new")
+@signed_in
+def new_mail(thread_id: int) -> Response:
+    """The pill over an open conversation: how many mails came into it since it was drawn. 404: the script says that it is gone."""
+    row = threads.row(viewer(), thread_id)
+    if row is None:
+        abort(404)
+    known = number(request.args.get("known")) or 0
+    return hx.fragment("threads/_new_mail.html", thread_id=thread_id, known=known, fresh=max(0, row.message_count - known))
+
+
 @pages.post("/threads/<int:thread_id>/open")
 @signed_in
 def open_private(thread_id: int) -> Response:

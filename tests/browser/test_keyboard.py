@@ -58,6 +58,10 @@ def test_a_rep_works_with_the_keyboard_alone(world: World, visit, base: str) -> 
     page.locator("#links a.name", has_text="Lamps for Far Ltd").wait_for()
     keys.press("s")
     page.get_by_text("Everybody in the company can read this conversation now.").wait_for()
+    page.locator('#links form[action$="/unlink"] button').last.focus()
+    keys.press("Enter")
+    page.get_by_text("The link is removed.").wait_for()
+    page.locator("#links h2:focus").wait_for()
     keys.press("u")
     page.wait_for_url("**/inbox")
 

@@ -113,3 +113,18 @@ def test_who_works_on_what_was_deleted_is_told_and_taking_back_brings_everything
     cleo.page.locator("#links a.name", has_text="Lamps for Far Ltd").wait_for()
     assert records_of(thread) == ["Lamps for Far Ltd"]
     only_refusals(ana.complaints)
+
+
+def test_an_open_conversation_tells_of_a_new_mail_and_that_it_is_gone(world: World, visit, base: str) -> None:
+    world.mail("While it is open", to="Uma <uma@open.example>", message_id="<open@sales.example>")
+    with connected():
+        thread = Thread.get(Thread.subject == "While it is open").id
+    seen = visit("ana")
+    page = seen.page
+    page.goto(f"{base}/threads/{thread}")
+    world.mail("Re: While it is open", to="Uma <uma@open.example>", references="<open@sales.example>")
+    page.get_by_role("link", name="1 new mail in this conversation").click()
+    page.get_by_text("2 mails").wait_for()
+    world.post(world.client("ana"), f"/threads/{thread}/delete")
+    page.get_by_text("This conversation was deleted, or is not shared with you any more.").wait_for()
+    seen.complaints.clear()  # Chromium calls the answer 404 an error

@@ -80,6 +80,19 @@ def test_new_mail_waits_behind_a_pill(world: World, mail: SimpleNamespace) -> No
     assert f"{PAGE} or more new" in client.get(f"/inbox/new?since={since}", headers=HTMX).text
 
 
+def test_an_open_conversation_tells_of_a_mail_that_came_into_it(world: World, mail: SimpleNamespace) -> None:
+    client = world.client("ana")
+    world.mail("Told about", to="Tea <tea@told.example>", message_id="<told@sales.example>")
+    with connected():
+        thread = Thread.get(Thread.subject == "Told about").id
+    asks = re.search(rf'hx-get="(/threads/{thread}/new\?known=\d+)"', client.get(f"/threads/{thread}").text)[1]
+    assert "new mail" not in client.get(asks, headers=HTMX).text.replace("new-mail", "")
+    world.mail("Re: Told about", to="Tea <tea@told.example>", references="<told@sales.example>")
+    assert "1 new mail in this conversation" in client.get(asks, headers=HTMX).text
+    world.post(client, f"/threads/{thread}/delete")
+    assert client.get(asks, headers=HTMX).status_code == 404
+
+
 def test_the_panel_says_why_and_one_click_replaces_after_a_question(world: World, mail: SimpleNamespace) -> None:
     client = world.client("ana")
     world.mail("Linked by the rule")
