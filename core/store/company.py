@@ -195,6 +195,31 @@ def forget_cache() -> None:
     _cache = None
 
 
+_LONGEST_TOLD = 500  # characters of a setting that the audit keeps
+
+
+def differences(before: Company, after: Company) -> dict[str, list[bool | int | str]]:
+    """What changed, as the audit keeps it: old and new value of each setting that differs."""
+    return {
+        name: [_told(name, getattr(before, name)), _told(name, getattr(after, name))]
+        for name in Company.model_fields
+        if getattr(before, name) != getattr(after, name)
+    }
+
+
+def _told(name: str, value: Any) -> bool | int | str:
+    if name == "policy":
+        return str(value.name)  # its options are the plugin's own, and may be anything
+    if name == "event_webhook_url":
+        return urlsplit(value).hostname or ""  # the rest of such an address is often as good as a password
+    if isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, Mapping):
+        value = [f"{key} {' '.join(names)}" for key, names in value.items()]
+    text = value if isinstance(value, str) else ", ".join(value)
+    return text if len(text) <= _LONGEST_TOLD else f"{text[:_LONGEST_TOLD]}…"
+
+
 def change_company(changes: Mapping[str, Any]) -> Company:
     """Change some settings, all or none. Raises BadInput that names the setting."""
     unknown = next((name for name in changes if name not in Company.model_fields), None)

@@ -296,7 +296,9 @@ def _settled(viewer: Viewer, thread: Any, act: str, **facts: Any) -> None:
         changes |= {"waiting": None, "waiting_reason": ""}
     Thread.update(**changes).where(Thread.id == thread.id).execute()
     if thread.owner_id != viewer.rep_id:
-        note(viewer, act, f"thread:{thread.id}", dt.datetime.now(UTC), **(facts if may_read(viewer, thread) else {"kind": facts["kind"]}))
+        # What another's private thread is filed on is content: not even other admins read it here.
+        known = facts if may_read(viewer, thread) else {"kind": facts["kind"]}
+        note(viewer, act, f"thread:{thread.id}", dt.datetime.now(UTC), sharing=thread.sharing, **known)
     beat_thread(thread.owner_id, thread.sharing)
 
 

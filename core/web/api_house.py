@@ -12,7 +12,7 @@ from core.errors import BadInput
 from core.health import plugins as health_of
 from core.reasons import N_
 from core.store import drops, never_log, strangers
-from core.store.company import Company, change_company, company, forget_cache
+from core.store.company import Company, change_company, company, differences, forget_cache
 from core.store.complaints import first_complaint
 from core.store.database import write
 from core.store.models import SourceInstance
@@ -43,6 +43,7 @@ def settings_change(viewer: Viewer, body: BaseModel) -> Any:
     if "policy" in changes:
         changes["policy"] = _checked_policy(changes["policy"])
     slug = changes.pop("slug", None)
+    before = company()
     try:
         with write():
             if changes:
@@ -51,7 +52,8 @@ def settings_change(viewer: Viewer, body: BaseModel) -> Any:
                 drops.set_slug(slug, house().seal, house().now())
             elif _ADDRESSES & set(changes):
                 drops.enter_universal(house().seal, house().now())
-            note(viewer, "settings-changed", "settings", house().now(), changed=sorted([*changes, *(["slug"] if slug is not None else [])]))
+            changed = sorted([*changes, *(["slug"] if slug is not None else [])])
+            note(viewer, "settings-changed", "settings", house().now(), changed=changed, values=differences(before, company()))
     finally:
         forget_cache()
     return _settings(company())

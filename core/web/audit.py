@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,16 +10,16 @@ from flask import url_for
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
-from core.store.models import Audit, Contact, Organisation, Record, Rep, SourceInstance
+from core.store.models import Audit, Contact, Organisation, Record, Rep, SourceInstance, T
+from core.store.visibility import Viewer, visible
 from core.types import RECORD_KINDS
-from core.web.frame import KIND_PATHS, policy_title, reason_kind
+from core.web.frame import KIND_PATHS, policy_title, reason_kind, size_in_words
 from core.web.refusals import number
 
 # Of another's conversations alone: what people do with their own is nobody's business.
 SENTENCES = {
-    "thread-opened": _l("Opened somebody’s private conversation"), "thread-linked": _l("Linked somebody’s private conversation"),
-    "thread-unlinked": _l("Removed a link of somebody’s private conversation"), "shared-thread-linked": _l("Linked a conversation that somebody shares"),
-    "shared-thread-unlinked": _l("Removed a link of a conversation that somebody shares"), "choice-refused": _l("Chose none of the records for somebody’s conversation"),
+    "thread-opened": _l("Opened somebody’s private conversation"), "thread-linked": _l("Linked somebody’s conversation"),
+    "thread-unlinked": _l("Removed a link of somebody’s conversation"), "choice-refused": _l("Chose none of the records for somebody’s conversation"),
     "thread-deleted": _l("Deleted a conversation"),
     "thread-restored": _l("Brought a deleted conversation back"), "thread-split": _l("Split a conversation"), "split-undone": _l("Joined a split conversation again"),
     "message-deleted": _l("Deleted a mail of a conversation"), "message-restored": _l("Brought a deleted mail back"),
@@ -41,6 +41,13 @@ SENTENCES = {
     "token-created": _l("Made an API token"), "token-revoked": _l("Revoked an API token"),
 }  # fmt: skip
 
+_SHARED_THEN: dict[tuple[str, Any], Any] = {
+    ("thread-linked", "private"): _l("Linked somebody’s private conversation"),
+    ("thread-unlinked", "private"): _l("Removed a link of somebody’s private conversation"),
+    ("thread-linked", "company"): _l("Linked somebody’s conversation, which the company shared"),
+    ("thread-unlinked", "company"): _l("Removed a link of somebody’s conversation, which the company shared"),
+}
+
 SETTINGS = {
     "name": _l("Name"), "slug": _l("Short name"), "mail_domain": _l("Mail domain"), "bcc_template": _l("BCC address"), "forward_template": _l("Forwarding address"),
     "record_template": _l("Address of a record"), "mailbox": _l("Existing mailbox"), "grace_days": _l("Grace time (days)"), "policy": _l("Linking policy"),
@@ -59,51 +66,55 @@ SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One row as it is shown. `url` leads to what it is about, where that has a page."""
+    """One row as it is shown. `url` leads to what it is about, where that has a page; `target` is what a conversation was linked to."""
 
     row: Any
     sentence: str
     about: str
     url: str
     details: list[str]
+    target: str = ""
+    target_url: str = ""
 
 
-def lines(rows: Sequence[Any]) -> list[Line]:
+def lines(viewer: Viewer, rows: Sequence[Any]) -> list[Line]:
     """The rows in words; what they are about is looked up with one query a kind."""
-    names = _names(rows)
-    return [_line(row, names) for row in rows]
+    targets = _targets(viewer, rows)
+    names = _names([row.about for row in rows] + [f"{kind}:{ident}" for kind, ident in targets.values()])
+    return [_line(row, names, targets.get(row.id)) for row in rows]
 
 
-def _line(row: Any, names: Mapping[tuple[str, int], tuple[str, str]]) -> Line:
+def _targets(viewer: Viewer, rows: Sequence[Any]) -> dict[int, tuple[str, int]]:
+    """By row, what the conversation was linked to or taken off: of those that this viewer may read now, whatever they were then."""
+    linked = {row.id: row for row in rows if row.act in ("thread-linked", "thread-unlinked") and (row.facts or {}).get("target")}
+    asked = {number(row.about.partition(":")[2]) for row in linked.values()}
+    readable = {ident for (ident,) in T.select(T.id).where(visible(viewer), T.id.in_(asked)).tuples()} if asked else set()
+    return {
+        ident: ("record" if row.facts["kind"] in RECORD_KINDS else row.facts["kind"], row.facts["target"])
+        for ident, row in linked.items()
+        if number(row.about.partition(":")[2]) in readable
+    }
+
+
+def _line(row: Any, names: Mapping[tuple[str, int], tuple[str, str]], target: tuple[str, int] | None) -> Line:
     facts: dict[str, Any] = row.facts or {}
     act = row.act
     if act == "address-decided":
         act = "address-confirmed" if facts.get("confirmed") else "address-removed"
-    linked = _linked(facts) if act in ("thread-linked", "thread-unlinked") else None
-    if linked:  # of a private one the record is not written down
-        act = f"shared-{act}"
     kind, _colon, rest = row.about.partition(":")
     about, url = names.get((kind, number(rest) or 0), ("", "")) if number(rest) is not None else (rest, "")
-    details = ([names[linked][0]] if linked and linked in names else []) + _details(facts)
-    return Line(row, str(SENTENCES.get(act, act)), about, url, details)
+    linked, linked_url = names.get(target, ("", "")) if target else ("", "")
+    return Line(row, str(_SHARED_THEN.get((act, facts.get("sharing")), SENTENCES.get(act, act))), about, url, _details(facts), linked, linked_url)
 
 
-def _linked(facts: Mapping[str, Any]) -> tuple[str, int] | None:
-    """What a conversation was linked to, or was taken off, where that is written down."""
-    kind, target = facts.get("kind"), facts.get("target")
-    return ("record" if kind in RECORD_KINDS else str(kind), target) if isinstance(target, int) else None
-
-
-def _names(rows: Sequence[Any]) -> dict[tuple[str, int], tuple[str, str]]:
+def _names(abouts: Iterable[str]) -> dict[tuple[str, int], tuple[str, str]]:
     """(kind, id) -> how it is called and where its page is. A conversation and a mail go by their number: what they say is content."""
     wanted: dict[str, set[int]] = {}
-    for row in rows:
-        kind, _colon, rest = row.about.partition(":")
+    for about in abouts:
+        kind, _colon, rest = about.partition(":")
         ident = number(rest)
         if ident is not None:
             wanted.setdefault(kind, set()).add(ident)
-        if linked := _linked(row.facts or {}):
-            wanted.setdefault(linked[0], set()).add(linked[1])
     found: dict[tuple[str, int], tuple[str, str]] = {}
     for ident in wanted.get("thread", ()):
         found["thread", ident] = _("Conversation %(number)s", number=ident), url_for("threads.page", thread_id=ident)
@@ -144,13 +155,31 @@ def _details(facts: Mapping[str, Any]) -> list[str]:
     found: list[str] = [str(facts[name]) for name in ("address", "rep", "email", "name") if isinstance(facts.get(name), str)]
     if isinstance(facts.get("reason"), str):
         found.append(reason_kind(facts["reason"]))
+    values = facts.get("values")
+    values = values if isinstance(values, dict) else {}
     changed = facts.get("names", facts.get("changed"))
-    if isinstance(changed, list):
-        found += [str(SETTINGS.get(one, one)) for one in changed]
+    found += [_change(one, values.get(one)) for one in (changed if isinstance(changed, list) else values)]
     if isinstance(facts.get("policy"), str):
-        found.append(policy_title(facts["policy"]))
+        was = facts.get("was", facts["policy"])
+        found.append(policy_title(facts["policy"]) if was == facts["policy"] else f"{policy_title(was)} → {policy_title(facts['policy'])}")
     found += [word for name, value in facts.items() if (word := _word(name, value))]
     return found
+
+
+def _change(name: str, values: Sequence[bool | int | str] | None) -> str:
+    """A setting that was changed, with its old and new value where they were kept."""
+    title = str(SETTINGS.get(name, name))
+    return title if values is None else f"{title}: {_value(name, values[0])} → {_value(name, values[1])}"
+
+
+def _value(name: str, value: bool | int | str) -> str:
+    if isinstance(value, bool):
+        return _("on") if value else _("off")
+    if name in ("message_limit", "attachment_limit"):
+        return size_in_words(int(value))
+    if name == "policy":
+        return policy_title(str(value))
+    return _("(empty)") if value == "" else str(value)
 
 
 def _word(name: str, value: Any) -> str:
@@ -161,8 +190,8 @@ def _word(name: str, value: Any) -> str:
     return known.get((name, value), "") if isinstance(value, str) else ""
 
 
-def page(before: int | None, size: int = 100) -> tuple[list[Line], int | None]:
+def page(viewer: Viewer, before: int | None, size: int = 100) -> tuple[list[Line], int | None]:
     """The newest rows before this one, and where the next page begins."""
     query = Audit.select().order_by(Audit.id.desc()).limit(size + 1)
     rows = list(query.where(Audit.id < before) if before else query)
-    return lines(rows[:size]), rows[size - 1].id if len(rows) > size else None
+    return lines(viewer, rows[:size]), rows[size - 1].id if len(rows) > size else None

@@ -16,7 +16,7 @@ from core.mail.addresses import is_role, normalise_domain
 from core.reasons import N_
 from core.store import drops, reps, tokens
 from core.store import never_log as listed
-from core.store.company import MEGABYTE, Company, beat, change_company, company, forget_cache
+from core.store.company import MEGABYTE, Company, beat, change_company, company, differences, forget_cache
 from core.store.database import write
 from core.store.models import Rep, SenderAddress, TeamAddress
 from core.store.visibility import note
@@ -57,10 +57,9 @@ def _note(act: str, /, **facts: Any) -> None:
 
 def note_settings(before: Company) -> None:
     """Write down which settings differ from before; a form that was saved as it stood changed none."""
-    present = company()
-    changed = [name for name in Company.model_fields if getattr(before, name) != getattr(present, name)]
-    if changed:
-        _note("settings-changed", names=changed)
+    values = differences(before, company())
+    if values:
+        _note("settings-changed", names=list(values), values=values)
 
 
 # --- company and addresses ----------------------------------------------------------------------------------------
@@ -137,9 +136,10 @@ def save_policy() -> Response:
         options = chosen.options.model_validate(values).model_dump(mode="json") if chosen.options else {}
     except ValidationError as error:
         return _policy(name, 422, {place: complaint(one) for place, one in forms.complaints(error).items()}, values)
+    was = company().policy.name
     with write():
         change_company({"policy": {"name": name, "options": options}})
-        _note("policy-changed", policy=name, options=options)
+        _note("policy-changed", policy=name, options=options, was=was)
     return _saved("settings.policy", _("The policy is “%(title)s” from the next mail on. What is linked already stays.", title=plain_gettext(chosen.title)))
 
 
@@ -485,5 +485,5 @@ def revoke_token(token_id: int) -> Response:
 @pages.get("/audit")
 @admin_only
 def audit() -> Response:
-    found, more = in_words.page(request.args.get("before", type=int))
+    found, more = in_words.page(viewer(), request.args.get("before", type=int))
     return _render("audit", found=found, more=more)

@@ -14,7 +14,7 @@ from core import notices
 from core.errors import BadInput
 from core.reasons import N_
 from core.store import sizes
-from core.store.company import change_company, company, preset_changes
+from core.store.company import change_company, company, differences, preset_changes
 from core.store.database import write
 from core.store.visibility import note
 from core.web import forms, hx
@@ -80,9 +80,10 @@ def preset(kind: str) -> Response:
 def take_preset(kind: str) -> Response:
     if kind not in PRESETS:
         abort(404)
+    before = company()
     with write():
         change_company(preset_changes(kind))
-        note(viewer(), "preset-taken", "settings", now(), preset=kind)
+        note(viewer(), "preset-taken", "settings", now(), preset=kind, values=differences(before, company()))
     hx.toast(_("Taken. It applies from the next mail on; what is logged already stays as it is."))
     return hx.redirect(url_for("settings.policy"))
 

@@ -6,9 +6,9 @@ import ast
 import re
 from types import SimpleNamespace
 
+from core.store import links, threads
 from core.store.database import connected
 from core.store.models import Audit
-from core.store.threads import set_sharing
 from core.web.audit import SENTENCES, SETTINGS
 from tests.test_house import ROOT
 from tests.web.world import World
@@ -57,19 +57,6 @@ def test_the_page_speaks_in_sentences_and_leads_to_what_they_are_about(world: Wo
     assert "Private offer" not in table, "an admin reads who and when, not what"
 
 
-def test_what_was_linked_is_named_where_the_conversation_is_shared(world: World, mail: SimpleNamespace) -> None:
-    admin = world.client("cleo")
-    with connected():
-        set_sharing(world.viewer("ana"), mail.asked, "company")
-    world.post(admin, f"/threads/{mail.asked}/links", kind="project", id="0")  # there is none such
-    world.post(admin, f"/threads/{mail.asked}/links", kind="deal", id=str(world.lamps))
-    table = admin.get("/settings/audit").text.partition("<tbody>")[2]
-    assert "Linked a conversation that somebody shares" in table
-    assert "Lamps for Far Ltd" in table
-    with connected():
-        set_sharing(world.viewer("ana"), mail.asked, "private")
-
-
 def test_only_what_changed_is_written_down(world: World, mail: SimpleNamespace) -> None:
     admin = world.client("cleo")
     form = {"name": "Chairs Ltd", "slug": "chairs", "mail_domain": "drop.example", "grace_days": "90", "bcc_template": "{slug}@{domain}", "forward_template": "{slug}-fwd@{domain}", "record_template": "r-{token}@{domain}", "mailbox": ""}
@@ -81,7 +68,49 @@ def test_only_what_changed_is_written_down(world: World, mail: SimpleNamespace) 
 
     before = saved()
     assert saved() == before
-    assert saved(slug="stools", grace_days="30")[len(before) :] == [{"names": ["slug", "grace_days"]}]
-    assert saved(grace_days="90")[len(before) + 1 :] == [{"names": ["slug", "grace_days"]}]
+    assert saved(slug="stools", grace_days="30")[len(before) :] == [{"names": ["slug", "grace_days"], "values": {"slug": ["chairs", "stools"], "grace_days": [90, 30]}}]
+    assert saved(grace_days="90")[len(before) + 1 :] == [{"names": ["slug", "grace_days"], "values": {"slug": ["stools", "chairs"], "grace_days": [30, 90]}}]
     text = admin.get("/settings/audit").text
-    assert "Short name · Grace time (days)" in text
+    assert "Short name: chairs → stools · Grace time (days): 90 → 30" in text
+
+
+def test_a_setting_keeps_its_old_and_new_value_and_no_secret(world: World, mail: SimpleNamespace) -> None:
+    admin = world.client("cleo")
+    world.post(admin, "/settings/events", event_webhook_url="https://hooks.example/T123/very-secret?key=hidden")
+    world.post(admin, "/settings/policy", policy="contact-only")
+    with connected():
+        kept = str([row.facts for row in Audit.select()])
+        Audit.insert(at=world.house.now(), who="cleo@sales.example", act="settings-changed", about="settings", facts={"names": ["mailbox"]}).execute()
+    assert "secret" not in kept
+    assert "hidden" not in kept
+    text = admin.get("/settings/audit").text
+    assert "Event webhook: (empty) → hooks.example" in text
+    assert '<span class="because">Existing mailbox</span>' in text, "a row of before: what changed is known, not from what to what"
+    world.post(admin, "/settings/policy", policy="single-open")
+    world.post(admin, "/settings/events", event_webhook_url="")
+    titles = {name: str(policy.title) for name, policy in world.house.plugins.policies.items()}
+    assert f"{titles['contact-only']} → {titles['single-open']}" in admin.get("/settings/audit").text
+
+
+def test_a_link_is_told_with_the_sharing_of_then_and_its_record_where_it_may_be_read(world: World, mail: SimpleNamespace) -> None:
+    admin = world.client("cleo")
+
+    def newest() -> str:
+        return admin.get("/settings/audit").text.partition("<tbody>")[2].partition("</tr>")[0]
+
+    world.post(admin, f"/threads/{mail.asked}/links", kind="deal", id=str(world.desks))
+    assert "Linked somebody’s private conversation" in newest()
+    assert "Desks" not in newest(), "what a private conversation is filed on is content"
+    with connected():
+        threads.set_sharing(world.viewer("ana"), mail.asked, "company")
+        made = next(one for one in links.of_thread(mail.asked) if one.target_id == world.desks)
+    world.post(admin, f"/threads/{mail.asked}/links/{made.id}/unlink")
+    assert "Removed a link of somebody’s conversation, which the company shared" in newest()
+    assert f'href="/deals/{world.desks}">Desks for Far Ltd</a>' in newest()
+    with connected():
+        threads.set_sharing(world.viewer("ana"), mail.asked, "private")
+    assert "which the company shared" in newest()
+    assert "Desks" not in newest()
+    with connected():
+        Audit.insert(at=world.house.now(), who="cleo@sales.example", act="thread-linked", about=f"thread:{mail.asked}", facts={}).execute()
+    assert "Linked somebody’s conversation<" in newest().replace("\n", ""), "a row of before does not say how it was shared"
