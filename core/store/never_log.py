@@ -103,4 +103,13 @@ def page(cursor: str | None = None, limit: int = 50) -> Page[NeverLogView]:
 
 def would_log(address: str) -> bool:
     """False when the list keeps mail with this address out."""
-    return not is_never_log(address, [pattern for (pattern,) in NeverLog.select(NeverLog.pattern).tuples()])
+    return not is_never_log(address, _patterns())
+
+
+def entry_against(address: str) -> str | None:
+    """The entry that keeps mail with this address out, the oldest of several; None when none does."""
+    return next((pattern for pattern in _patterns() if is_never_log(address, [pattern])), None)
+
+
+def _patterns() -> list[str]:
+    return [pattern for (pattern,) in NeverLog.select(NeverLog.pattern).order_by(NeverLog.id).tuples()]

@@ -222,13 +222,15 @@ def never_log() -> Response:
 
 def _never_log(status: int = 200, wrong: str = "") -> Response:
     tested = request.args.get("address", "").strip()[:320]
-    where, because, logged = "pattern" if wrong else "", None, None
+    where, because, logged, entry = "pattern" if wrong else "", None, None, None
     if tested and _is_address_or_domain(tested):
         because = _kept_out(tested)
         logged = because is None
+        entry = listed.entry_against(tested) if because == "contact-never-log" else None
     elif tested and not wrong:
         where, wrong = "address", _("This is not an e-mail address. It should look like ana@example.com.")
-    return _render("never_log", status, where, wrong, found=listed.page(request.args.get("cursor") or None, 100), tested=tested, logged=logged, because=because)
+    found = listed.page(request.args.get("cursor") or None, 100)
+    return _render("never_log", status, where, wrong, found=found, tested=tested, logged=logged, because=because, entry=entry)
 
 
 def _is_address_or_domain(typed: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from types import SimpleNamespace
 
-from core.store import never_log
+from core.store import never_log, threads
 from core.store.database import connected
 from core.store.models import Audit, ContactAddress, Link, NeverLog, Thread
 from tests.web.world import World
@@ -54,3 +54,18 @@ def test_an_admin_keeps_an_address_or_a_domain_out_and_takes_it_back(world: Worl
         with connected():
             assert NeverLog.select().count() == 0
             assert Audit.select().where(Audit.act == "never-log-added").exists()
+
+
+def test_who_sees_a_conversation_is_told_without_guessing(world: World, mail: SimpleNamespace) -> None:
+    def said(name: str) -> str:
+        return world.client(name).get(f"/threads/{mail.evil_thread}").text.partition('id="sharing"')[2].partition("</section>")[0]
+
+    assert "who sent its mails and when" in said("ana")
+    closed = world.client("cleo").get(f"/threads/{mail.evil_thread}").text
+    assert "bo@cust.example" not in closed, "with whom is not for an admin to know"
+    with connected():
+        threads.set_sharing(world.viewer("ana"), mail.evil_thread, "company")
+    assert "It is your mail, and it is shared with the company." in said("ana")
+    assert "It is mail of Ana Sand, and it is shared with the company." in said("ben")
+    with connected():
+        threads.set_sharing(world.viewer("ana"), mail.evil_thread, "private")

@@ -12,8 +12,9 @@ from tests.web.world import World
 
 CASES = {
     "bo@cust.example": "Yes: no entry keeps mail with bo@cust.example out.",
-    "x@spam.example": "No: an entry of the list keeps mail with x@spam.example out.",
-    "spam.example": "No: an entry of the list keeps mail with spam.example out.",
+    "x@spam.example": "No: the entry spam.example of the list keeps mail with x@spam.example out.",
+    "spam.example": "No: the entry spam.example of the list keeps mail with spam.example out.",
+    "sale@news.far.example": "No: the entry *@news.* of the list keeps mail with sale@news.far.example out.",
     "ben@sales.example": "ben@sales.example belongs to a rep, so it is no contact.",
     "printer@sales.example": "printer@sales.example belongs to the company, so it is no contact.",
     "chairs@drop.example": "chairs@drop.example is a drop address, so it is no contact.",
@@ -26,6 +27,7 @@ CASES = {
 def test_would_this_be_logged(world: World, mail: SimpleNamespace, typed: str) -> None:
     with connected():
         never_log.add(world.viewer("cleo"), "spam.example")
+        never_log.add(world.viewer("cleo"), "*@news.*")
     assert CASES[typed] in world.client("cleo").get("/settings/never-log", query_string={"address": typed}).text
 
 
