@@ -76,7 +76,7 @@ class AgainJob:
     """Read a mail again that is logged, for one thing that is not kept beside it; the answer is bytes.
 
     part: the decoded bytes of this attachment behind one "+", or nothing when the mail has none such.
-    html: its safe HTML with the sources of its pictures kept. text: its text. Both in UTF-8.
+    html: its safe HTML with the sources of its pictures kept. text: the text that stands for it. Both in UTF-8.
     """
 
     what: Literal["part", "html", "text"]
@@ -154,7 +154,7 @@ class Reader:
             except KeyError:
                 return b""
         email = parse(raw)
-        shown = safe_html(email.html, remote_images=True) if job.what == "html" else email.text
+        shown = safe_html(email.html, remote_images=True) if job.what == "html" else shown_text(email)
         return shown.encode("utf-8", "replace")
 
     # --- deciding ---

@@ -401,7 +401,7 @@ def rail_here() -> str:
     if request.endpoint == "live.rail":
         return request.args.get("here", "")
     noun = (request.view_args or {}).get("noun")
-    return str(noun) if noun else {"threads": "inbox", "links": "inbox", "upkeep": "settings"}.get(request.blueprint or "", request.blueprint or "")
+    return str(noun) if noun else {"threads": "inbox", "links": "inbox", "upkeep": "settings", "previews": "held"}.get(request.blueprint or "", request.blueprint or "")
 
 
 def universal_addresses() -> tuple[str, str]:

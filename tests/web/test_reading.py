@@ -58,6 +58,32 @@ def test_a_mail_that_cannot_be_read_again_is_said_and_nothing_breaks(world: Worl
     assert client.get(f"/messages/{mail.message}/raw").status_code == 200
 
 
+def test_who_decides_on_a_mail_may_read_its_beginning(world: World, mail: SimpleNamespace) -> None:
+    long = world.mail("Please pay", sender="Ana <ana@unproved.example>", html="<p>Dear <b>Ben</b><script>alert(1)</script></p>", text="Dear Ben <script>, " + "x" * 3000)
+    admin = world.client("cleo")
+    assert f'href="/inbound/{long}/text"' in admin.get(f"/inbound/{long}").text
+    whole, part = admin.get(f"/inbound/{long}/text"), admin.get(f"/inbound/{long}/text", headers={"HX-Request": "true"})
+    for answer in (whole, part):
+        assert "Dear Ben &lt;script&gt;, xxx" in answer.text
+        assert "x" * 2000 not in answer.text
+        assert "These are its first 2000 characters." in answer.text
+    assert "<h1>" in whole.text
+    assert "<html" not in part.text
+    for name in ("ana", "ben", "cleo"):
+        client = world.client(name)
+        for ident in (long, mail.held, mail.rejected, mail.stranger, 999999):
+            text, raw = (client.get(f"/inbound/{ident}/{what}").status_code for what in ("text", "raw"))
+            assert text == raw == (200 if name == "cleo" and ident != 999999 else raw), (name, ident)
+    assert world.client("ben").get(f"/inbound/{long}/text").status_code == 404, "a stranger's mail is no rep's to read"
+    assert admin.get(f"/inbound/{mail.inbound}/text").status_code == 404, "a logged mail is read in its conversation, where that is written down"
+
+
+def test_a_held_mail_that_cannot_be_read_again_says_so(world: World, mail: SimpleNamespace, stuck: str) -> None:
+    answer = world.client("cleo").get(f"/inbound/{mail.stranger}/text")
+    assert answer.status_code == 200
+    assert "Download the raw mail instead." in answer.text
+
+
 def test_mails_that_hang_wait_for_one_another_and_hold_up_no_page(world: World, mail: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "SECONDS", 60.0)
     monkeypatch.setattr(reading, "QUEUE_SECONDS", 0.1)
@@ -95,6 +121,7 @@ def test_the_true_reader_gives_what_was_asked_for(world: World) -> None:
     )
     assert made.html_with_images(raw) == '<p>Hi<img src="https://t.example/a.png"></p>'
     assert made.text(b"From: a@b.example\r\n\r\nIt is me.\r\n").strip() == "It is me."
+    assert made.text(raw).strip() == "Hi"
     found = {part: made.attachment(raw, part) for part in range(4)}
     assert b"%PDF" in found.values()
     assert None in found.values()
