@@ -48,13 +48,15 @@
     const list = event.detail?.value ?? event.detail;
     for (const one of Array.isArray(list) ? list : [list]) toast(one);
   });
+  // A conversation that is gone says so once, in its own place: what else the answers to its polls say is not heard.
+  body.addEventListener("htmx:beforeOnLoad", (event) => {
+    const { target, xhr, requestConfig } = event.detail;
+    if (xhr.status !== 404 || !["new-mail", "links"].includes(target.id) || requestConfig?.triggeringEvent?.type !== "live") return;
+    event.preventDefault();
+    $("#gone").hidden = false;
+  });
   body.addEventListener("htmx:responseError", (event) => {
     const { status } = event.detail.xhr;
-    if (status === 404 && event.detail.target.id === "new-mail") {
-      $("#gone").hidden = false;
-      $$("#new-mail, #links").forEach((part) => part.removeAttribute("hx-get"));
-      event.detail.target.remove();
-    }
     if (event.detail.xhr.getResponseHeader("HX-Trigger")?.includes('"toast"')) return; // the answer says its own sentence
     toast({ text: status === 429 ? body.dataset.slowWord : body.dataset.wrongWord, kind: "wrong" });
   });
@@ -171,13 +173,30 @@
   /* --- what htmx does to focus ---------------------------------------------------------------------------------- */
 
   // A form that was refused as a whole page comes with its first wrong field in sight.
-  $('[aria-invalid="true"]')?.focus();
+  const refused = $('[aria-invalid="true"]');
+  if (refused) {
+    refused.focus();
+    refused.scrollIntoView({ block: "center" });
+  }
 
   // Whoever comes back to one mail of a conversation finds it open.
+  // The way back from what is said of it leads to the address that the conversation has then.
+  document.addEventListener("click", (event) => {
+    const mail = event.target instanceof Element && event.target.closest('a[href^="/messages/"]')?.closest("details.message");
+    if (mail) history.replaceState(history.state, "", `#${mail.id}`);
+  });
   const meant = /^#mail-\d+$/.test(location.hash) && $(location.hash);
   if (meant) {
     meant.open = true;
     meant.scrollIntoView();
+  }
+
+  // On a phone the bars run on beyond the screen: where the reader is comes into sight.
+  for (const bar of $$(".rail, .tabs")) {
+    const here = $("[aria-current]", bar);
+    if (!here) continue;
+    const [place, around] = [here.getBoundingClientRect(), bar.getBoundingClientRect()];
+    bar.scrollLeft += place.left - around.left - (bar.clientWidth - place.width) / 2;
   }
 
   // A live refresh must not take a form away from under the reader's hands.

@@ -93,6 +93,14 @@ def test_no_page_is_wider_than_a_phone_in_any_language(world: World, visit, base
     assert wide == []
 
 
+def test_the_bar_of_a_phone_shows_where_the_reader_is(world: World, visit, base: str) -> None:
+    page = visit("cleo", width=390).page
+    for path in ("/inbox", "/reports", "/settings"):
+        page.goto(base + path)
+        place = page.locator(".rail [aria-current]").bounding_box()
+        assert 0 <= place["x"] <= 390 - place["width"], path
+
+
 @pytest.mark.parametrize("width", [320, 390, 1280])
 def test_a_word_without_end_makes_no_page_wider(world: World, visit, base: str, width: int) -> None:
     word = "Rindfleischetikettierungsueberwachung" * 5
@@ -101,11 +109,12 @@ def test_a_word_without_end_makes_no_page_wider(world: World, visit, base: str, 
     world.mail(word, to="Kim Oda <kim@far.example>")
     held = world.mail(word, sender="Ana Sand <ana@unproved.example>")
     deal = world.post(world.client("cleo"), "/deals", title=word, address="kim@long.example").location
+    person = world.post(world.client("cleo"), "/contacts", title=word, address=f"{word[:60].lower()}@{width}.example").location
     with connected():
         message = Message.select().order_by(Message.id.desc()).get()
         assert Message.select().count() == before + 1
     paths = {
-        "ana": ["/inbox", f"/inbox?q={word}", f"/threads/{message.thread_id}", f"/messages/{message.id}/why", deal, "/deals", "/choices", f"/find?subject={word}", f"/contacts/{world.bo}", "/reports"],
+        "ana": ["/inbox", f"/inbox?q={word}", f"/threads/{message.thread_id}", f"/messages/{message.id}/why", deal, "/deals", "/choices", f"/find?subject={word}", f"/contacts/{world.bo}", "/reports", person, "/contacts"],
         "cleo": [f"/inbound/{held}", "/held?tab=strangers", "/settings/audit"],
     }  # fmt: skip
     wide = []

@@ -125,6 +125,15 @@ def test_an_open_conversation_tells_of_a_new_mail_and_that_it_is_gone(world: Wor
     world.mail("Re: While it is open", to="Uma <uma@open.example>", references="<open@sales.example>")
     page.get_by_role("link", name="1 new mail in this conversation").click()
     page.get_by_text("2 mails").wait_for()
+    older = page.locator("details.message").first
+    older.locator("summary").click()
+    older.get_by_role("link", name="Why is it here?").click()
+    page.get_by_role("heading", name="Why is this mail here?").wait_for()
+    page.locator("a.crumb").click()
+    page.wait_for_url(f"**/threads/{thread}#mail-*")
+    page.locator("details.message[open]").first.get_by_role("link", name="Headers").wait_for()
+    assert page.locator("details.message[open]").count() == 2, "the newest, and the one that the reader came from"
     world.post(world.client("ana"), f"/threads/{thread}/delete")
     page.get_by_text("This conversation was deleted, or is not shared with you any more.").wait_for()
+    assert page.locator("#toasts .wrong").count() == 0, "it is said once"
     seen.complaints.clear()  # Chromium calls the answer 404 an error
