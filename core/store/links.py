@@ -366,10 +366,16 @@ def copy_people(source: int, target: int, message_ids: Iterable[int]) -> None:
     organisations = Contact.select(Contact.organisation).where(Contact.id.in_(contacts), Contact.organisation.is_null(False))
     wanted = Link.contact.in_(contacts) | Link.organisation.in_(organisations)
     for known in list(Link.select().where((Link.thread == source) & wanted & Link.removed_at.is_null())):
-        Link.insert(
-            thread=target, target=known.target, kind=known.kind, contact=known.contact_id, organisation=known.organisation_id, made_by=known.made_by,
-            policy_version=known.policy_version, reason=known.reason, params=known.params, created_at=dt.datetime.now(UTC), reader=known.reader,
-        ).on_conflict_ignore().execute()  # fmt: skip
+        copy(known, target)
+
+
+def copy(known: Link, thread_id: int, **changes: Any) -> None:
+    """Let a thread have this link of people, too, but for what is named otherwise; one that stands there or was removed there stays as it is."""
+    values = {
+        "thread": thread_id, "target": known.target, "kind": known.kind, "contact": known.contact_id, "organisation": known.organisation_id, "made_by": known.made_by,
+        "policy_version": known.policy_version, "reason": known.reason, "params": known.params, "created_at": dt.datetime.now(UTC), "reader": known.reader,
+    }  # fmt: skip
+    Link.insert({**values, **changes}).on_conflict_ignore().execute()
 
 
 # --- typing a name ------------------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from peewee import fn
+
 from core.errors import BadInput, Sentence
 from core.mail.addresses import is_free_mail, normalise, normalise_domain
 from core.reasons import N_
@@ -19,6 +21,7 @@ from core.store.models import (
     ContactAddress,
     Event,
     Link,
+    Message,
     Organisation,
     OrganisationDomain,
     Participant,
@@ -402,7 +405,8 @@ def merge(viewer: Viewer, keep_id: int, other_id: int) -> str | None:
 
 def absorb(keep: Any, other: Any, now: dt.datetime) -> dict[str, Any]:
     """Move everything of one contact to another, inside the caller's transaction; what is needed to part them again."""
-    facts: dict[str, Any] = {"keep": keep.id, "other": other.id, "external_id": other.external_id}
+    last = Participant.select(fn.MAX(Participant.id)).scalar() or 0
+    facts: dict[str, Any] = {"keep": keep.id, "other": other.id, "external_id": other.external_id, "at": to_micros(now), "last": last}
     for name, table, column in (("addresses", ContactAddress, "contact"), ("participants", Participant, "contact")):
         field = getattr(table, column)
         facts[name] = [ident for (ident,) in table.select(table.id).where(field == other.id).tuples()]
@@ -473,9 +477,30 @@ def _part(viewer: Viewer, facts: dict[str, Any]) -> bool:
         Link.update(removed_at=from_micros(removed_at), removed_by=removed_by).where(Link.id == ident).execute()
     if facts.get("organisation"):
         Contact.update(organisation=None).where(Contact.id == keep).execute()
+    if "last" in facts:  # a merge of the version before does not say
+        _part_mail_since(keep, other, facts["last"], from_micros(facts["at"]))
     _refresh({ident for (ident,) in Link.select(Link.thread).where(Link.contact.in_([keep, other])).tuples()})
     beat(COMPANY_PULSE)
     return True
+
+
+def _part_mail_since(keep: int, other: int, last: int, merged_at: dt.datetime) -> None:
+    """Mail that came to the other one's addresses while the two were one is the other's, and so is what the policy linked for it."""
+    addresses = ContactAddress.select(ContactAddress.address).where(ContactAddress.contact == other)
+    since = Participant.select(Participant.id, Message.thread).join(Message).where(Participant.address.in_(addresses), Participant.contact == keep, Participant.id > last)
+    found = list(since.tuples())
+    for some in _portions([ident for ident, _thread in found]):
+        Participant.update(contact=other).where(Participant.id.in_(some)).execute()
+    name = Contact.get_by_id(other).name
+    for thread_id in {thread for _ident, thread in found}:
+        policy = Link.made_by.startswith("policy:")
+        known = Link.select().where(Link.thread == thread_id, Link.target == f"contact:{keep}", Link.removed_at.is_null(), policy).first()
+        if known is None:
+            continue
+        links.copy(known, thread_id, target=f"contact:{other}", contact=other, params={**known.params, "title": name})
+        takes_part = Participant.select().join(Message).where(Message.thread == thread_id, Participant.contact == keep)
+        if known.created_at >= merged_at and not takes_part.exists():
+            Link.delete().where(Link.id == known.id).execute()
 
 
 # --- organisations ------------------------------------------------------------------------------------------------

@@ -114,3 +114,12 @@ class World:
         )  # fmt: skip
         threads.refresh_row(thread)
         return int(row.id)
+
+    def people_link(self, thread: int, contact: int) -> None:
+        """What a policy links for somebody who takes part."""
+        Link.create(
+            thread=thread, target=f"contact:{contact}", kind="contact", contact=contact, made_by="policy:single-open", reason="thread-contact",
+            params={"title": Contact.get_by_id(contact).name}, created_at=dt.datetime.now(dt.UTC),
+            reader=reader_of(*Thread.select(Thread.owner, Thread.sharing).where(Thread.id == thread).tuples().first()),
+        )  # fmt: skip
+        threads.refresh_row(thread)

@@ -105,6 +105,34 @@ def test_a_merge_leaves_a_conversation_on_the_contact_where_one_of_the_two_stood
     assert [chip["id"] for chip in threads.row(ana, mail.thread_id).chips] == [other]
 
 
+def test_mail_that_comes_between_a_merge_and_its_undo_is_the_one_s_whom_it_names(company):
+    """Filed as ever in between: its people are the contact that was kept. A link that a person removed does not come back."""
+    world, ana = company
+    keep, other = world.contact("Bo", "bo@cust.example"), world.contact("Bosse", "b@home.example")
+    older = world.mail(ana, to=(("Bo", "bo@cust.example"),), contact=keep)
+    world.people_link(older.thread_id, keep)
+    world.later()
+    token = people.merge(ana, keep, other)
+    bosse, refused = (world.mail(ana, to=(("Bosse", "b@home.example"),), contact=keep) for _ in range(2))
+    both = world.mail(ana, to=(("Bo", "bo@cust.example"), ("Bosse", "b@home.example")), contact=keep)
+    world.mail(ana, thread=older.thread_id, to=(("Bosse", "b@home.example"),), contact=keep)
+    for mail in (bosse, refused, both):
+        world.people_link(mail.thread_id, keep)
+    links.unlink(ana, refused.thread_id, links.of_thread(refused.thread_id)[0].id)
+    assert undo.take_back(ana, token) == "merge"
+
+    def linked(thread_id: int) -> set[tuple[int, str]]:
+        return {(view.target_id, view.title) for view in links.of_thread(thread_id)}
+
+    assert linked(bosse.thread_id) == {(other, "Bosse")}
+    assert [chip["id"] for chip in threads.row(ana, bosse.thread_id).chips] == [other]
+    assert linked(both.thread_id) == linked(older.thread_id) == {(keep, "Bo"), (other, "Bosse")}
+    assert linked(refused.thread_id) == set()
+    people_of = {row.address: row.contact_id for row in Participant.select().where(Participant.message == both.id, Participant.role == "to")}
+    assert people_of == {"bo@cust.example": keep, "b@home.example": other}
+    assert next(view for view in links.of_thread(bosse.thread_id)).params["title"] == "Bosse"
+
+
 def test_another_program_s_contacts_are_loaded_again_after_a_merge(company):
     """Both names lead to the contact that was kept, and nothing that was merged comes back."""
     world, ana = company
