@@ -235,6 +235,8 @@ def raw(viewer: Viewer, inbound_id: int) -> bytes | None:
     if view is None:
         return None
     _audit_look(viewer, view, "raw-read")
+    if view.thread_id is None and view.rep_id not in (None, viewer.rep_id):  # a rep's, though no thread holds it
+        _note_look(viewer, "mail-read", f"inbound:{view.id}")
     return inbound.raw_of(inbound_id)
 
 
@@ -248,13 +250,18 @@ def _audit_look(viewer: Viewer, view: InboundView, act: str) -> None:
     thread = Thread.select(Thread.id, Thread.owner, Thread.sharing).where(Thread.id == view.thread_id).first()
     if thread is None or thread.sharing == "company" or thread.owner_id == viewer.rep_id:
         return
-    now = dt.datetime.now(UTC)
-    about = f"thread:{thread.id}"
-    if Audit.select().where(Audit.about == about, Audit.who == viewer.email, Audit.act == "thread-opened", Audit.at > now - _LOOK_KEPT).exists():
-        return
-    with write():
-        note(viewer, "thread-opened", about, now, part=act, inbound=view.id)
+    if _note_look(viewer, "thread-opened", f"thread:{thread.id}", part=act, inbound=view.id):
         beat_thread(thread.owner_id, thread.sharing)
+
+
+def _note_look(viewer: Viewer, act: str, about: str, **facts: Any) -> bool:
+    """Write the look down, unless the same one was a short while ago; whether it was written."""
+    now = dt.datetime.now(UTC)
+    if Audit.select().where(Audit.about == about, Audit.who == viewer.email, Audit.act == act, Audit.at > now - _LOOK_KEPT).exists():
+        return False
+    with write():
+        note(viewer, act, about, now, **facts)
+    return True
 
 
 def _beat_reps(viewer: Viewer, view: InboundView) -> None:

@@ -24,7 +24,7 @@ SENTENCES = {
     "thread-restored": _l("Brought a deleted conversation back"), "thread-split": _l("Split a conversation"), "split-undone": _l("Joined a split conversation again"),
     "message-deleted": _l("Deleted a mail of a conversation"), "message-restored": _l("Brought a deleted mail back"),
     "mail-released": _l("Released a mail"), "mail-claimed": _l("Claimed a mail"), "mail-retried": _l("Had a mail judged again"), "mail-dismissed": _l("Put a mail aside"),
-    "mail-removed": _l("Deleted a mail for good"),
+    "mail-removed": _l("Deleted a mail for good"), "mail-read": _l("Read somebody’s mail before it was logged"),
     "contact-deleted": _l("Deleted a contact"), "contact-restored": _l("Brought a deleted contact back"), "contacts-merged": _l("Made two contacts one"),
     "organisation-deleted": _l("Deleted an organisation"), "organisation-restored": _l("Brought a deleted organisation back"),
     "address-rotated": _l("Gave a record a new address"),

@@ -68,6 +68,11 @@ def test_a_rep_sees_what_is_theirs_and_what_is_shared(company):
     assert [view.who for view in threads.conversation(ana, private.thread_id).openings] == [eve.email]
     assert outcomes.raw(eve, private.inbound_id) is not None
     assert [view.who for view in threads.conversation(ana, private.thread_id).openings] == [eve.email]
+    assert outcomes.raw(eve, stranger) is not None
+    assert not Audit.select().where(Audit.act == "mail-read").exists()
+    for _again in range(2):
+        assert outcomes.raw(eve, held) is not None
+    assert [(row.who, row.about) for row in Audit.select().where(Audit.act == "mail-read")] == [(eve.email, f"inbound:{held}")]
     assert outcomes.waiting_number(eve) == 1
     assert [(domain, number) for domain, number, _ in outcomes.stranger_domains()] == [("stranger.example", 1)]
 
